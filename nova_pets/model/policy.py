@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers that planning obeys; filled from options by wiring.
+
+Defaults are those of the options (nova_pets/conf); a test compares them.
+"""
+
+import dataclasses
+
+from nova_pets.model import states
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    mode: states.Mode = states.Mode.ACT
+    # detection
+    report_interval_s: float = 10.0
+    """Nova's own [DEFAULT] report_interval."""
+    suspect_heartbeats: float = 2.0
+    down_heartbeats: float = 3.0
+    """Silence, in report intervals, before suspect and before down."""
+    witness_silence_s: float = 2.0
+    """A host-level witness must have been silent this long in a row."""
+    evidence_max_age_s: float = 5.0
+    """Older answers of a witness say nothing."""
+    # fencing
+    fence_timeout_s: float = 90.0
+    fence_attempts: int = 3
+    fence_retry_s: float = 30.0
+    fence_fresh_s: float = 5.0
+    """Before an evacuate the power was read OFF within this time."""
+    trust_forced_down: bool = False
+    storm_hosts: int = 3
+    storm_share: float = 0.3
+    """At most max(storm_hosts, storm_share of all hosts) may be newly
+    silent at once for a power-off by us."""
+    # recovery
+    parallel_per_host: int = 8
+    """Attempts in flight per failed host."""
+    parallel: int = 32
+    """Attempts in flight in all."""
+    scheduling_timeout_s: float = 180.0
+    """Without any news and without anybody to blame."""
+    locate_after_s: float = 5.0
+    """Conductor is done, no compute event: read the allocations."""
+    building_alarm_s: float = 900.0
+    verify_watch_s: float = 5.0
+    backoff_first_s: float = 2.0
+    backoff_max_s: float = 300.0
+    one_storage_domain: bool = False
+    """Operator's word that the whole cloud is one storage domain."""
+    # engine
+    engines: int = 2
+    claim_ttl_s: float = 15.0
+    idle_interval_s: float = 2.0
+    active_interval_s: float = 0.3
+
+
+def backoff_s(policy: Policy, attempts: int) -> float:
+    """Return the wait before the next attempt after ``attempts`` attempts.
+
+    Doubles from backoff_first_s to backoff_max_s.
+    """
+    exponent = min(max(attempts - 1, 0), 30)
+    wait_s: float = policy.backoff_first_s * (2 ** exponent)
+    return min(wait_s, policy.backoff_max_s)

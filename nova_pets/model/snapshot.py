@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one cycle knows: rows, observations, and ages by my own clock.
+
+Built by engine/collector.py, judged by planning. Every ``*_s`` here is
+seconds on this engine's monotonic clock.
+"""
+
+import dataclasses
+
+from nova_pets.model import observations
+from nova_pets.model import records
+from nova_pets.model import states
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoreSnapshot:
+    """One read of the side tables."""
+
+    engines: tuple[records.Engine, ...] = ()
+    """Not deposed ones, idle ones too."""
+    hosts: tuple[records.Host, ...] = ()
+    """All rows."""
+    recoveries: tuple[records.Recovery, ...] = ()
+    """Open ones."""
+    attempts: tuple[records.Attempt, ...] = ()
+    """All attempts of the open recoveries."""
+    controls: tuple[records.Control, ...] = ()
+    """Active ones."""
+    pets_by_host: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostView:
+    """One compute host as this engine sees it now."""
+
+    row: records.Host
+    service: observations.Service | None
+    """None: its cell could not be read, or it has no service row."""
+    silent_s: float
+    """Since its report_count was last seen to move (or since this engine
+    first read it), counted only between successful reads."""
+    count_moved: bool
+    """report_count is above row.proof_count (False without a proof)."""
+    evidence: tuple[observations.Evidence, ...] = ()
+    state_s: float = 0.0
+    """Since this engine first saw (epoch, state, fence_attempts) so."""
+    power_off_s: float | None = None
+    """Seconds since a read-back said OFF on every device (None: not)."""
+    open_recoveries: int = 0
+    settled_records: bool = True
+    """No evacuation record 'done' of this source is still uncleaned; only
+    read while returning."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecoveryView:
+    """One open recovery with all that is known about it."""
+
+    row: records.Recovery
+    attempts: tuple[records.Attempt, ...]
+    trace: observations.Trace | None
+    """None: not read in this cycle, or its cell could not be read."""
+    state_s: float = 0.0
+    is_busy: bool = False
+    """An action of this engine for it is still under way."""
+    is_tagged: bool | None = None
+    """ha=true as read from Nova now; None: not known."""
+
+    @property
+    def open_attempt(self) -> records.Attempt | None:
+        for attempt in self.attempts:
+            if attempt.outcome is states.Outcome.OPEN:
+                return attempt
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    me: str
+    """This engine's id."""
+    is_sane: bool
+    """My own reads are fresh and a conductor answered: I may judge."""
+    why_not_sane: str
+    hosts: dict[str, HostView]
+    recoveries: tuple[RecoveryView, ...]
+    controls: tuple[records.Control, ...] = ()
+    live_engines: frozenset[str] = frozenset()
+    """Ids not deposed; a claim of any other id is void."""
+    busy_hosts: frozenset[str] = frozenset()
+    """Hosts with an action of this engine under way."""
+    fence_bindings: frozenset[str] = frozenset()
+    """Hosts for which a fencing device is configured."""
+    conductors_silent: frozenset[str] = frozenset()
+    """Conductor hosts whose service row stands still."""
