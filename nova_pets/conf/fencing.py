@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of [pets_fencing]: how a host is proven off, and when not.
+
+Declares options only; nothing here reads a value.
+"""
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup('pets_fencing', title='Proof that a host is off',
+                     help="""
+Nothing is evacuated from a host before it is proven off: its power was read
+back as off, or an operator said so by ``nova-manage pets confirm_fenced``. No
+waiting time is a proof.
+""")
+
+DEVICES = [
+    cfg.StrOpt('bindings_file', default='/etc/nova/pets-fencing.yaml',
+               help="""
+Path of the YAML file that says which devices fence which host.
+
+See ``pets-fencing.yaml.sample``. Must say the same on all nova-schedulers
+(``nova-manage pets check`` compares digests). It is read again when it
+changes, without a restart; a new content that cannot be used is reported, and
+the last good one stays in force. Keep it readable by the user of nova only:
+it names devices, and may name where their passwords are.
+
+Without the file no host can be powered off: an operator has to confirm each
+failed host by ``nova-manage pets confirm_fenced``.
+"""),
+    cfg.BoolOpt('allow_fake', default=False, help="""
+Let bindings use the driver ``fake``, which powers nothing off.
+
+For tests and demonstrations. With ``true``, a host can count as proven off
+while it runs, so instances can run twice and destroy their data. Never in
+production; ``nova-manage pets status`` warns as long as it is set.
+"""),
+    cfg.FloatOpt('query_timeout', default=10.0, min=0.5, max=300, help="""
+Longest wait for one answer of one fencing device. Unit: seconds.
+
+An answer that does not come in time is unknown, and unknown is not off.
+
+Related options:
+
+* Must be smaller than ``[pets_fencing] fence_timeout``.
+"""),
+    cfg.FloatOpt('read_interval', default=300.0, min=1, max=86400, help="""
+Time between two background readings of a host's fencing devices. Unit:
+seconds.
+
+Finds a wrong address or password before it is needed: an instance on a host
+whose fence was not seen to work is shown as unprotected. Some BMCs are slow
+or lock up when asked often.
+"""),
+]
+
+SEQUENCE = [
+    cfg.FloatOpt('fence_timeout', default=90.0, min=1, max=3600, help="""
+Longest wait for a host to be proven off in one attempt. Unit: seconds.
+
+For all levels of its devices together. A host not proven off in time is
+treated as running: nothing is evacuated from it, and the next of
+``[pets_fencing] fence_attempts`` begins.
+
+Related options:
+
+* Must be larger than ``[pets_fencing] query_timeout``.
+"""),
+    cfg.IntOpt('fence_attempts', default=3, min=1, max=100, help="""
+Attempts to power a host off before an operator is asked.
+
+Afterwards the host is ``unproven``: an operator looks, and says so by
+``nova-manage pets confirm_fenced``, or asks for another attempt by
+``nova-manage pets fence``.
+
+Related options:
+
+* ``[pets_fencing] fence_timeout``, ``[pets_fencing] fence_retry``.
+"""),
+    cfg.FloatOpt('fence_retry', default=30.0, min=0, max=3600, help="""
+Wait between two attempts to power a host off. Unit: seconds.
+"""),
+    cfg.FloatOpt('fence_fresh', default=5.0, min=0.5, max=300, help="""
+Age above which a reading of the power does not allow an evacuation. Unit:
+seconds.
+
+Before each evacuation the host was read as off within this time; else it is
+read again first. Smaller is the safe side, and asks the devices more often
+while evacuations are open.
+
+Related options:
+
+* Must be larger than ``[pets] active_interval``.
+"""),
+    cfg.BoolOpt('trust_forced_down', default=False, help="""
+Take a ``forced_down`` that was set by somebody else as proof that the host is
+off.
+
+Only right when whatever sets it (Masakari, Pacemaker, an operator's script)
+fences first, always. Otherwise instances run twice and destroy their data.
+When false it is only evidence, and the host still has to be proven off.
+
+Related options:
+
+* ``[pets_detection] detectors`` must contain ``forced_down``.
+"""),
+]
+
+STORM = [
+    cfg.IntOpt('storm_hosts', default=3, min=1, max=100000, help="""
+Hosts that may be newly silent at once before we stop powering off.
+
+When many hosts fall silent together, the reason is mostly ours or the
+network's, and powering them off makes it worse. Above the limit nothing is
+powered off until it calms down or an operator approves (``nova-manage pets
+approve``). Hosts that are proven off otherwise are recovered meanwhile.
+
+Related options:
+
+* ``[pets_fencing] storm_share``: the larger of both limits counts.
+"""),
+    cfg.FloatOpt('storm_share', default=0.3, min=0, max=1, help="""
+Share of all hosts that may be newly silent at once. Unit: 1 is all hosts.
+
+The limit is the larger of this share and ``[pets_fencing] storm_hosts``, so
+that small clouds are not held back by a share of a few hosts. With 0 only
+``storm_hosts`` counts.
+
+Related options:
+
+* ``[pets_fencing] storm_hosts``.
+"""),
+]
+
+OPTS = DEVICES + SEQUENCE + STORM
