@@ -45,7 +45,9 @@ class FenceHost:
 
     host: str
     generation: int
-    epoch: int
+    event: str
+    """fence | operator_fence"""
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

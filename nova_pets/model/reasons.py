@@ -111,6 +111,14 @@ REASONS: dict[str, Reason] = {
     'attempt_failed': Reason('the attempt failed and left nothing behind'),
     'request_uncertain': Reason(
         'the request may or may not have been sent; being settled'),
+    'heartbeat_moves': Reason(
+        'its nova-compute reports to nova: a living host is not fenced by '
+        'this command',
+        ('nova-manage pets hosts',)),
+    'not_wanted': Reason(
+        'is down, and no pet needs it to be proven off: alarm only'),
+    'rebased': Reason(
+        'its destination failed in turn; the recovery goes on from there'),
     'owner_lost': Reason(
         'the engine that drove it is gone; being settled by another'),
     'scheduling_lost': Reason(
@@ -180,6 +188,9 @@ REASONS: dict[str, Reason] = {
     'no_working_fence': Reason(
         'its host has no fence that was seen to work',
         (_CHECK,)),
+    'bad_tag': Reason(
+        'its ha tag has a value that is neither true nor false',
+        ('openstack server set --property ha=true {instance}',)),
     'never_launched': Reason('has never been launched'),
     'state_not_covered': Reason(
         'its present state in nova cannot be evacuated'),

@@ -46,6 +46,9 @@ class HostView:
     """Since this engine first saw (epoch, state, fence_attempts) so."""
     power_off_s: float | None = None
     """Seconds since a read-back said OFF on every device (None: not)."""
+    is_opened: bool = False
+    """This engine has read its instances and opened the records in its
+    present (epoch, state)."""
     open_recoveries: int = 0
     settled_records: bool = True
     """No evacuation record 'done' of this source is still uncleaned; only

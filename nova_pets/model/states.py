@@ -83,9 +83,8 @@ OPEN = TRANSIENT | STABLE
 
 IN_FLIGHT = frozenset({
     RecoveryState.REQUESTING, RecoveryState.SCHEDULING,
-    RecoveryState.BUILDING, RecoveryState.SETTLING,
-    RecoveryState.VERIFYING})
-"""Recoveries that have an open attempt and count against the limits."""
+    RecoveryState.BUILDING})
+"""Recoveries whose attempt nova works on; they count against the limits."""
 
 PROVEN_OFF = frozenset({HostState.FENCED, HostState.VACATED})
 """Host states in which the present epoch has a proof."""

@@ -18,8 +18,7 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     (H.UP, 'silent'): H.SUSPECT,
     (H.SUSPECT, 'alive'): H.UP,
     (H.SUSPECT, 'verdict_down'): H.DOWN,
-    # A person's fence or word, before the verdict.
-    (H.UP, 'operator_fence'): H.FENCING,
+    # A person's order, before the verdict; never against a heartbeat.
     (H.SUSPECT, 'operator_fence'): H.FENCING,
     (H.DOWN, 'alive'): H.UP,
     (H.DOWN, 'fence'): H.FENCING,
@@ -46,15 +45,12 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     (H.QUARANTINED, 'silent_again'): H.DOWN,
     (H.QUARANTINED, 'release'): H.RETURNING,
     (H.RETURNING, 'clean'): H.UP,
-    (H.RETURNING, 'verdict_down'): H.DOWN,
     (H.RETURNING, 'operator_fence'): H.FENCING,
 }
 """(state, event) -> next state of a host."""
 
 NEW_EPOCH = frozenset({(H.SUSPECT, 'verdict_down'),
-                       (H.RETURNING, 'verdict_down'),
                        (H.QUARANTINED, 'silent_again'),
-                       (H.UP, 'operator_fence'),
                        (H.SUSPECT, 'operator_fence'),
                        (H.QUARANTINED, 'operator_fence'),
                        (H.RETURNING, 'operator_fence')})
@@ -87,6 +83,7 @@ RECOVERY_TRANSITIONS: dict[
     (R.READY, 'taken_over'): R.SCHEDULING,
     (R.VERIFYING, 'verified'): R.RECOVERED,
     (R.VERIFYING, 'left_again'): R.SETTLING,
+    (R.VERIFYING, 'rebase'): R.PENDING,
     (R.NEEDS_OPERATOR, 'retry'): R.SETTLING,
     (R.NEEDS_OPERATOR, 'arrived'): R.VERIFYING,
     (R.NEEDS_OPERATOR, 'source_returned'): R.ABANDONED,

@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to do about one recovery: the attempt protocol as decisions.
+
+Pure: a RecoveryView and the rest of the snapshot in, actions out. What a
+failed attempt left is planning/settling.py's business.
+Source: design.md, section 4; specs/0004-attempt-protocol.
+"""
+
+import collections.abc
+import typing
+
+from nova_pets.model import actions
+from nova_pets.model import observations
+from nova_pets.model import policy as policy_model
+from nova_pets.model import records
+from nova_pets.model import snapshot
+from nova_pets.model import states
+from nova_pets.planning import instance_states
+from nova_pets.planning import safety
+
+H = states.HostState
+R = states.RecoveryState
+C = states.ControlKind
+
+Actions = list[actions.Action]
+
+DEAD_DESTINATION = frozenset({
+    H.DOWN, H.FENCING, H.FENCED, H.VACATED, H.QUARANTINED, H.UNPROVEN,
+    H.RETURNING})
+"""The destination is a host failure of its own now."""
+
+
+def plan_recovery(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+                  policy: policy_model.Policy) -> Actions:
+    """Return the actions for one open recovery that I may own.
+
+    READY recoveries are only prepared here; planner.py begins attempts, as
+    it alone sees priorities and limits.
+    """
+    if view.is_busy:
+        return []
+    ordered = _orders(view, snap)
+    if ordered:
+        return ordered
+    planner = _PLANNERS[view.row.state]
+    return planner(view, snap, policy)
+
+
+def move(view: snapshot.RecoveryView, event: str, reason: str,
+         detail: str = '', changes: dict[str, typing.Any] | None = None,
+         attempt_changes: dict[str, typing.Any] | None = None
+         ) -> actions.MoveRecovery:
+    attempt = view.open_attempt
+    return actions.MoveRecovery(
+        recovery_id=_id(view), generation=view.row.generation, event=event,
+        reason=reason, detail=detail, changes=changes or {},
+        attempt_id=attempt.id if attempt and attempt_changes else None,
+        attempt_changes=attempt_changes or {} if attempt else {})
+
+
+def hold(view: snapshot.RecoveryView, reason: str, detail: str = ''
+         ) -> Actions:
+    if view.row.reason == reason and view.row.detail == detail:
+        return []
+    return [actions.Hold(kind='recovery', key=_id(view),
+                         generation=view.row.generation, reason=reason,
+                         detail=detail)]
+
+
+def _id(view: snapshot.RecoveryView) -> int:
+    assert view.row.id is not None  # nosec: rows read have an id
+    return view.row.id
+
+
+def _orders(view: snapshot.RecoveryView, snap: snapshot.Snapshot
+            ) -> Actions:
+    """Obey retry, recover and abandon of an operator."""
+    row = view.row
+    order = safety.control_for(snap.controls, C.ABANDON, host=row.source,
+                               instance=row.instance_uuid)
+    if order and row.state not in states.IN_FLIGHT:
+        return [move(view, 'abandon', 'operator_abandon', order.reason,
+                     attempt_changes={'gate': states.Gate.CLOSED,
+                                      'outcome': states.Outcome.FAILED}),
+                *_ended(order)]
+    order = (safety.control_for(snap.controls, C.RETRY, host=row.source,
+                                instance=row.instance_uuid) or
+             safety.control_for(snap.controls, C.RECOVER, host=row.source,
+                                instance=row.instance_uuid))
+    if order is None:
+        return []
+    urgent: dict[str, typing.Any] = {'urgent': True}
+    if row.state is R.NEEDS_OPERATOR:
+        return [move(view, 'retry', 'operator_retry', order.reason, urgent),
+                *_ended(order)]
+    if row.state is R.WAITING:
+        return [move(view, 'due', 'operator_retry', order.reason, urgent),
+                *_ended(order)]
+    return _ended(order)
+
+
+def _ended(order: records.Control) -> Actions:
+    """A host-wide order stays for its other instances; the engine ends it
+    when none is left to obey (planner.py)."""
+    if order.scope != 'instance':
+        return []
+    return [actions.EndControl(order, 'obeyed')]
+
+
+def _gone(view: snapshot.RecoveryView) -> Actions:
+    """End what has nothing left to recover; no attempt is open here."""
+    trace = view.trace
+    if trace is None:
+        return []
+    closed = {'gate': states.Gate.CLOSED, 'outcome': states.Outcome.FAILED}
+    if instance_states.is_gone(trace.instance):
+        return [move(view, 'abandon', 'deleted', attempt_changes=closed)]
+    assert trace.instance is not None  # nosec: is_gone covers None
+    rule = instance_states.task_rule(trace.instance.task_state)
+    if rule is instance_states.TaskRule.FORBIDDEN:
+        return [move(view, 'abandon', 'being_deleted',
+                     attempt_changes=closed)]
+    if view.is_tagged is False:
+        return [move(view, 'abandon', 'untagged', attempt_changes=closed)]
+    return []
+
+
+def _arrived(view: snapshot.RecoveryView) -> Actions:
+    """The instance's row names another host and nothing is under way."""
+    found = view.trace.instance if view.trace else None
+    if (found is None or found.host is None or found.deleted or
+            found.host == view.row.source or
+            found.task_state in instance_states.REBUILD_TASKS):
+        return []
+    return [move(view, 'arrived', 'arrived', f'on {found.host}',
+                 {'destination': found.host},
+                 {'outcome': states.Outcome.SUCCEEDED,
+                  'gate': states.Gate.CLOSED,
+                  'destination': found.host})]
+
+
+def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+             policy: policy_model.Policy) -> Actions:
+    gone = _gone(view)
+    if gone:
+        return gone
+    source = snap.hosts.get(view.row.source)
+    if source is None:
+        return []
+    if source.row.state is H.UP:
+        return [move(view, 'source_returned', 'source_returned')]
+    found = view.trace.instance if view.trace else None
+    if found is not None and found.host != view.row.source:
+        return [move(view, 'abandon', 'moved_away', f'on {found.host}')]
+    if (source.row.state is H.FENCED and
+            source.row.epoch >= view.row.epoch):
+        return [move(view, 'source_proven', 'source_proven', '',
+                     {'epoch': source.row.epoch})]
+    return hold(view, 'source_down', f'{source.row.host} is '
+                f'{source.row.state}')
+
+
+def _ready(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+           policy: policy_model.Policy) -> Actions:
+    return _before_attempt(view, snap)
+
+
+def _before_attempt(view: snapshot.RecoveryView,
+                    snap: snapshot.Snapshot) -> Actions:
+    """What goes before any attempt: READY and WAITING share it."""
+    early = _gone(view) or _arrived(view)
+    if early or view.trace is None:
+        return early
+    source = snap.hosts.get(view.row.source)
+    if source is None or source.row.state not in states.PROVEN_OFF:
+        return [move(view, 'source_unproven', 'source_down',
+                     'the proof of its host is gone')]
+    return _foreign(view, view.trace)
+
+
+def _foreign(view: snapshot.RecoveryView, trace: observations.Trace
+             ) -> Actions:
+    """Step 0: record what our attempts do not explain; it is settled
+    before anything else."""
+    strange = safety.unexplained(view.row, view.attempts, trace)
+    if not strange:
+        return []
+    record = strange[0]
+    return [actions.RecordForeign(
+        recovery_id=_id(view), generation=view.row.generation,
+        request_id=foreign_request(view, trace),
+        migration_id=record.id, destination=record.destination,
+        detail=f'migration {record.id} is {record.status}'
+               + (f' on {record.destination}' if record.destination
+                  else ''))]
+
+
+def foreign_request(view: snapshot.RecoveryView,
+                    trace: observations.Trace) -> str:
+    """Return the request_id of somebody's evacuation, '' if it is not
+    clear which one."""
+    ours = {attempt.request_id for attempt in view.attempts}
+    strange = [request for request in trace.actions if request not in ours]
+    return strange[0] if len(strange) == 1 else ''
+
+
+def why_not_begin(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+                  policy: policy_model.Policy) -> tuple[str, str] | None:
+    """Return (reason, detail) for which a READY recovery stays READY, or
+    None: its attempt may begin."""
+    row = view.row
+    source = snap.hosts.get(row.source)
+    why_not = safety.why_not_evacuate(source, policy)
+    if why_not:
+        return why_not, ''
+    if not snap.is_sane:
+        return 'own_view', snap.why_not_sane
+    paused = safety.control_for(
+        snap.controls, C.PAUSE, host=row.source, cell_uuid=row.cell_uuid,
+        instance=row.instance_uuid)
+    if paused:
+        return 'paused', paused.reason
+    return None
+
+
+def why_needs_operator(found: observations.Instance
+                       ) -> tuple[str, str] | None:
+    """Return why nova's row forbids an attempt without a person."""
+    rule = instance_states.task_rule(found.task_state)
+    if rule is instance_states.TaskRule.ELSEWHERE:
+        return 'task_elsewhere', f'task_state {found.task_state}'
+    if found.vm_state not in instance_states.EVACUABLE:
+        return 'not_evacuable', f'vm_state {found.vm_state}'
+    return None
+
+
+def begin(view: snapshot.RecoveryView) -> Actions:
+    """Return the intent of the next attempt (limits were asked)."""
+    trace = view.trace
+    assert trace is not None and trace.instance is not None  # nosec
+    found = trace.instance
+    refused = why_needs_operator(found)
+    if refused:
+        return [move(view, 'needs_operator', *refused)]
+    desired = view.row.desired_power
+    if found.task_state in ('powering-off', 'powering-on'):
+        desired = instance_states.desired_power(found.vm_state or '',
+                                                found.task_state)
+    floor = max((record.id for record in trace.migrations), default=0)
+    return [actions.BeginAttempt(
+        recovery_id=_id(view), generation=view.row.generation,
+        vm_state=found.vm_state, task_state=found.task_state,
+        desired_power=desired, migration_floor=floor)]
+
+
+def _requesting(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+                policy: policy_model.Policy) -> Actions:
+    """Not busy here, and mine or ownerless: the caller died in the call."""
+    return [_failed(view, 'uncertain', 'owner_lost')]
+
+
+def _failed(view: snapshot.RecoveryView, event: str, reason: str,
+            detail: str = '') -> actions.MoveRecovery:
+    """To SETTLING; the gate closes in the same transaction."""
+    return move(view, event, reason, detail,
+                attempt_changes={'gate': states.Gate.CLOSED,
+                                 'reason': reason, 'detail': detail})
+
+
+def _events(view: snapshot.RecoveryView, name: str
+            ) -> list[observations.ActionEvent]:
+    attempt = view.open_attempt
+    if attempt is None or view.trace is None:
+        return []
+    return [event for event in view.trace.events.get(attempt.request_id, ())
+            if event.name == name]
+
+
+def own_record(view: snapshot.RecoveryView
+               ) -> observations.Migration | None:
+    """Return the migration record of the open attempt: the one it names,
+    or the first from the source above its floor that no other attempt
+    explains."""
+    attempt = view.open_attempt
+    if attempt is None or view.trace is None:
+        return None
+    others = {other.migration_id for other in view.attempts
+              if other.id != attempt.id}
+    for record in view.trace.migrations:
+        if attempt.migration_id is not None:
+            if record.id == attempt.migration_id:
+                return record
+        elif (record.source == view.row.source and
+              record.id > attempt.migration_floor and
+              record.id not in others):
+            return record
+    return None
+
+
+def _in_flight(view: snapshot.RecoveryView, snap: snapshot.Snapshot
+               ) -> Actions:
+    """What SCHEDULING and BUILDING share: the end of an attempt."""
+    if view.trace is None:
+        return []
+    if view.trace.instance is None or view.trace.instance.deleted:
+        return [_failed(view, 'failed', 'deleted')]
+    arrived = _arrived(view)
+    if arrived:
+        return arrived
+    record = own_record(view)
+    if record is not None and record.status in ('failed', 'error'):
+        reason = ('destination_failed' if record.destination
+                  else 'no_valid_host')
+        return [_failed(view, 'failed', reason, _why(view, record))]
+    for event in _events(view, 'compute_rebuild_instance'):
+        if event.finished and event.result == 'Error':
+            return [_failed(view, 'failed', 'destination_failed',
+                            _why(view, record))]
+    for event in _events(view, 'rebuild_server'):
+        if event.finished and event.result == 'Error':
+            return [_failed(view, 'failed', 'scheduling_lost',
+                            f'conductor reported an error'
+                            f'{_details(event)}')]
+    return []
+
+
+def _why(view: snapshot.RecoveryView,
+         record: observations.Migration | None) -> str:
+    where = (f'on {record.destination}'
+             if record and record.destination else 'while scheduling')
+    for name in ('compute_rebuild_instance', 'rebuild_server'):
+        for event in _events(view, name):
+            if event.result == 'Error':
+                return f'{where}{_details(event)}'
+    return where
+
+
+def _details(event: observations.ActionEvent) -> str:
+    return f': {event.details}' if event.details else ''
+
+
+def _scheduling(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+                policy: policy_model.Policy) -> Actions:
+    ended = _in_flight(view, snap)
+    if ended or view.trace is None:
+        return ended
+    attempt = view.open_attempt
+    if attempt is None:
+        return [move(view, 'failed', 'owner_lost')]
+    record = own_record(view)
+    computed = _events(view, 'compute_rebuild_instance')
+    destination = (record.destination if record else None) or (
+        computed[0].host if computed else None) or attempt.destination
+    if destination:
+        return [move(view, 'destination_known', 'destination_known',
+                     f'on {destination}', {'destination': destination},
+                     {'destination': destination,
+                      'migration_id': record.id if record else None})]
+    conducted = _events(view, 'rebuild_server')
+    if any(event.finished for event in conducted):
+        if view.state_s >= policy.locate_after_s:
+            assert attempt.id is not None  # nosec: rows read have an id
+            return [actions.LocateDestination(
+                _id(view), view.row.generation, attempt.id)]
+        return []
+    holders = {event.host for event in conducted if event.host}
+    if holders & snap.conductors_silent:
+        return [_failed(view, 'failed', 'scheduling_lost',
+                        f'conductor {", ".join(sorted(holders))} is silent')]
+    if view.state_s >= policy.scheduling_timeout_s:
+        return [_failed(view, 'failed', 'scheduling_lost',
+                        f'no news for {view.state_s:.0f} s')]
+    return []
+
+
+def _building(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+              policy: policy_model.Policy) -> Actions:
+    ended = _in_flight(view, snap)
+    if ended or view.trace is None:
+        return ended
+    attempt = view.open_attempt
+    destination = attempt.destination if attempt else view.row.destination
+    state = safety.destination_state(snap, destination)
+    if state in DEAD_DESTINATION:
+        return [_failed(view, 'failed', 'destination_down',
+                        f'{destination} is {state}')]
+    record = own_record(view)
+    never_consumed = (record is not None and record.status == 'accepted' and
+                      not _events(view, 'compute_rebuild_instance'))
+    if never_consumed and view.state_s >= policy.scheduling_timeout_s:
+        return [_failed(view, 'failed', 'scheduling_lost',
+                        f'{destination} did not take it for '
+                        f'{view.state_s:.0f} s')]
+    if view.state_s >= policy.building_alarm_s:
+        return hold(view, 'building_slow', f'on {destination}')
+    return []
+
+
+def _settling(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+              policy: policy_model.Policy) -> Actions:
+    attempt = view.open_attempt
+    return [actions.SettleAttempt(
+        _id(view), view.row.generation, attempt.id if attempt else None)]
+
+
+def _waiting(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+             policy: policy_model.Policy) -> Actions:
+    before = _before_attempt(view, snap)
+    if before:
+        return before
+    if view.row.urgent or view.state_s >= view.row.wait_s:
+        return [move(view, 'due', 'queued')]
+    return []
+
+
+def _verifying(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+               policy: policy_model.Policy) -> Actions:
+    row = view.row
+    state = safety.destination_state(snap, row.destination)
+    if state in DEAD_DESTINATION and row.destination:
+        return [move(view, 'rebase', 'rebased',
+                     f'{row.destination} is {state}',
+                     {'source': row.destination, 'destination': None,
+                      'epoch': snap.hosts[row.destination].row.epoch,
+                      'excluded': ()})]
+    if view.trace is None:
+        return []
+    return [actions.VerifyInstance(_id(view), row.generation, None)]
+
+
+def _needs_operator(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
+                    policy: policy_model.Policy) -> Actions:
+    early = _gone(view) or _arrived(view)
+    if early:
+        return early
+    source = snap.hosts.get(view.row.source)
+    if source is not None and source.row.state is H.UP:
+        return [move(view, 'source_returned', 'source_returned',
+                     attempt_changes={'gate': states.Gate.CLOSED,
+                                      'outcome': states.Outcome.FAILED})]
+    return []
+
+
+_PLANNERS: dict[states.RecoveryState, collections.abc.Callable[
+    [snapshot.RecoveryView, snapshot.Snapshot, policy_model.Policy],
+    Actions]] = {
+    R.PENDING: _pending, R.READY: _ready, R.REQUESTING: _requesting,
+    R.SCHEDULING: _scheduling, R.BUILDING: _building,
+    R.VERIFYING: _verifying, R.SETTLING: _settling, R.WAITING: _waiting,
+    R.NEEDS_OPERATOR: _needs_operator}

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gates before the two acts that cannot be taken back.
+
+Pure. Each function returns a reason code, or None when nothing speaks
+against the act. What cannot be closed: a process stopped between its last
+check and one outside call may still finish that one call when it wakes.
+"""
+
+from nova_pets.model import observations
+from nova_pets.model import policy as policy_model
+from nova_pets.model import records
+from nova_pets.model import snapshot
+from nova_pets.model import states
+from nova_pets.planning import detection
+
+_NEWLY_SILENT = frozenset({
+    states.HostState.SUSPECT, states.HostState.DOWN,
+    states.HostState.FENCING})
+
+
+def control_for(controls: tuple[records.Control, ...],
+                kind: states.ControlKind, host: str = '',
+                cell_uuid: str = '', instance: str = ''
+                ) -> records.Control | None:
+    """Return the first active order of a kind whose scope covers it."""
+    for control in controls:
+        if control.kind is not kind or not control.active:
+            continue
+        if (control.scope == 'all' or
+                (control.scope == 'cell' and
+                 control.target == cell_uuid != '') or
+                (control.scope == 'host' and control.target == host != '') or
+                (control.scope == 'instance' and
+                 control.target == instance != '')):
+            return control
+    return None
+
+
+def is_storm(snap: snapshot.Snapshot, policy: policy_model.Policy) -> bool:
+    """More hosts are newly silent at once than a power-off may follow."""
+    silent = sum(1 for view in snap.hosts.values()
+                 if view.row.state in _NEWLY_SILENT)
+    limit = max(policy.storm_hosts,
+                int(policy.storm_share * len(snap.hosts)))
+    return silent > limit
+
+
+def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
+                  policy: policy_model.Policy, by_operator: bool = False
+                  ) -> str | None:
+    """Return why no power-off may be sent to this host now.
+
+    An operator's order passes storm, maintenance and disabled services, but
+    never a moving heartbeat, an untrusted view, or observe mode.
+    """
+    if policy.mode is not states.Mode.ACT:
+        return 'mode_observe'
+    if not snap.is_sane:
+        return 'own_view'
+    judgement = detection.judge(view, policy)
+    if by_operator:
+        moving = judgement.verdict in (states.Verdict.UP,
+                                       states.Verdict.UNKNOWN)
+        return 'heartbeat_moves' if moving else None
+    if judgement.verdict is not states.Verdict.DOWN:
+        return judgement.reason
+    row = view.row
+    if control_for(snap.controls, states.ControlKind.MAINTENANCE,
+                   host=row.host):
+        return 'maintenance'
+    if view.service is not None and view.service.disabled:
+        return 'service_disabled'
+    if control_for(snap.controls, states.ControlKind.PAUSE, host=row.host,
+                   cell_uuid=row.cell_uuid):
+        return 'paused'
+    approved = control_for(snap.controls, states.ControlKind.APPROVAL,
+                           host=row.host, cell_uuid=row.cell_uuid)
+    if is_storm(snap, policy) and approved is None:
+        return 'storm'
+    return None
+
+
+def why_not_trust_proof(view: snapshot.HostView,
+                        policy: policy_model.Policy) -> str | None:
+    """Return why the host's proof is void: a sign of life (W16, W20)."""
+    if view.count_moved or detection.signs_of_life(view, policy):
+        return 'life_after_proof'
+    return None
+
+
+def why_not_evacuate(view: snapshot.HostView | None,
+                     policy: policy_model.Policy) -> str | None:
+    """Return why nothing may be evacuated from this host now."""
+    if policy.mode is not states.Mode.ACT:
+        return 'mode_observe'
+    if view is None or view.row.state is not states.HostState.FENCED:
+        return 'source_down'
+    row = view.row
+    if row.proof is None:
+        return 'source_down'
+    if view.service is None:
+        return 'own_view'
+    broken = why_not_trust_proof(view, policy)
+    if broken:
+        return broken
+    if row.proof is states.ProofKind.POWER_OFF:
+        if (view.power_off_s is None or
+                view.power_off_s > policy.fence_fresh_s):
+            return 'proof_stale'
+    elif not detection.all_silent(view, policy):
+        return 'life_after_proof'
+    if not row.forced_down or not view.service.forced_down:
+        return 'not_forced_down'
+    return None
+
+
+def may_own(owner: str | None, snap: snapshot.Snapshot) -> bool:
+    """True where I own the row or its owner is gone."""
+    return (owner is None or owner == snap.me or
+            owner not in snap.live_engines)
+
+
+def destination_state(snap: snapshot.Snapshot, host: str | None
+                      ) -> states.HostState | None:
+    """Return the state of a destination; None: no such host is known."""
+    view = snap.hosts.get(host or '')
+    return view.row.state if view else None
+
+
+def unexplained(recovery: records.Recovery,
+                attempts: tuple[records.Attempt, ...],
+                trace: observations.Trace) -> list[observations.Migration]:
+    """Return evacuation records from the source that no attempt explains.
+
+    Open ones always count. A failed one may mean a guest on its destination
+    (F4), unless the instance was launched again after it was last touched.
+    """
+    known = {attempt.migration_id for attempt in attempts
+             if attempt.migration_id is not None}
+    found = []
+    for record in trace.migrations:
+        if record.source != recovery.source or record.id in known:
+            continue
+        if record.status in ('accepted', 'pre-migrating'):
+            found.append(record)
+        elif record.status in ('failed', 'error') and record.destination:
+            launched = trace.instance and trace.instance.launched_at
+            touched = record.updated_at or record.created_at
+            if not (launched and touched and launched > touched):
+                found.append(record)
+    return found
