@@ -28,6 +28,15 @@ class RowConflict(PetsException):
                '%(expected)s owned by %(owner)s, the row has changed')
 
 
+class StoreUnavailable(PetsException):
+    """The side tables could not be read or written.
+
+    After a write nothing is known: it may or may not have been committed.
+    """
+
+    msg_fmt = 'cannot %(what)s in the pets tables: %(found)s'
+
+
 class EngineDeposed(PetsException):
     """Another engine saw our renewals stand still and took our claims."""
 
