@@ -59,6 +59,12 @@ def build_policy(conf: cfg.ConfigOpts) -> policy.Policy:
     return result
 
 
+def tenant_settings(conf: cfg.ConfigOpts) -> frozenset[str]:
+    """Return the settings that instance metadata may set, without 'ha:'."""
+    return frozenset(key.removeprefix('ha:')
+                     for key in conf.pets.tenant_settings)
+
+
 def mode_now(mode: states.Mode, kill_switch_file: str | None
              ) -> tuple[states.Mode, str]:
     """Return the mode that counts now, and why it is not ``mode``.

@@ -115,6 +115,10 @@ def test_one_configuration_does_not_blame_another(load, tmp_path):
     assert check.invalid(bad)
 
 
+def test_tenant_settings_are_named_as_in_the_metadata(load):
+    assert policy.tenant_settings(load()) == {'ha', 'disk'}
+
+
 def test_registering_twice_is_harmless(load):
     conf = load()
     conf.set_override('mode', 'observe', 'pets')

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From bindings to drivers: which devices fence a host, now.
+
+Built from settings, reads no CONF. Follows the bindings file while it
+changes: a new content that cannot be used is reported (``problem``), and the
+last good one stays in force. Asks no device (fencing/sequence.py does).
+"""
+
+import collections.abc
+import hashlib
+import os
+import threading
+import time
+import typing
+
+from stevedore import extension
+
+from nova_pets import exception
+from nova_pets.fencing import base
+from nova_pets.fencing import bindings
+
+NAMESPACE = 'nova_pets.fencing'
+
+Levels = tuple[tuple[base.FencingDriver, ...], ...]
+Drivers = collections.abc.Mapping[str, type[base.FencingDriver]]
+
+_RACY_NS = 2_000_000_000
+"""A file written so short ago may change again without a new mtime."""
+
+
+def known_drivers() -> dict[str, type[base.FencingDriver]]:
+    """Return the installed drivers; one that cannot be imported is left
+    out (a binding that names it is refused)."""
+    manager = extension.ExtensionManager(
+        NAMESPACE, on_load_failure_callback=_ignore_broken_plugin)
+    return {ext.name: ext.plugin for ext in manager}
+
+
+def _ignore_broken_plugin(manager: typing.Any, entry_point: typing.Any,
+                          error: BaseException) -> None:
+    """Somebody else's broken plugin must not take the others along."""
+
+
+class Registry:
+    """The bindings in force, and the drivers of a host.
+
+    May be used by many threads. Every method first looks whether the file
+    has changed, which costs one stat.
+    """
+
+    def __init__(self, path: str, allow_fake: bool = False,
+                 drivers: Drivers | None = None):
+        """:param path: [pets_fencing] bindings_file; need not exist.
+        :param drivers: {name: class}; None: the installed ones.
+        """
+        self._path = path
+        self._allow_fake = allow_fake
+        self._drivers = known_drivers() if drivers is None else drivers
+        self._lock = threading.Lock()
+        self._bindings = bindings.Bindings(path)
+        self._seen: tuple[int, ...] | None = None
+        self._content_hash = ''
+        self._problem: str | None = None
+        self._follow()
+
+    # -- what is bound -------------------------------------------------------
+
+    def problem(self) -> str | None:
+        """Return what is wrong with the file now; None: nothing."""
+        self._follow()
+        return self._problem
+
+    def digest(self) -> str:
+        """Return the digest of the bindings in force; '' without any."""
+        return self._follow().digest
+
+    def uses_fake(self) -> bool:
+        return any(device.driver == 'fake'
+                   for entry in self._follow().entries
+                   for level in entry.levels for device in level)
+
+    def bound(self, hosts: collections.abc.Iterable[str]) -> frozenset[str]:
+        """Return those hosts that some level could power off."""
+        current = self._follow()
+        return frozenset(host for host in hosts
+                         if self._can_power_off(current.find(host)))
+
+    def ambiguous(self, hosts: collections.abc.Iterable[str]) -> list[str]:
+        """Return a sentence for each host that several entries match."""
+        current = self._follow()
+        result = []
+        for host in sorted(hosts):
+            lines = current.ambiguous(host)
+            if lines:
+                result.append(
+                    f'{host} is matched by the entries in lines '
+                    f'{", ".join(str(line) for line in lines)} of '
+                    f'{self._path}: the first one counts')
+        return result
+
+    def levels(self, host: str) -> Levels:
+        """Return the host's devices, ready to be asked; () without any.
+
+        Secrets are read here, each time, so that a changed password needs
+        no restart.
+
+        :raises BindingsInvalid: a secret or a setting cannot be used.
+        """
+        current = self._follow()
+        entry = current.find(host)
+        if entry is None:
+            return ()
+        return tuple(
+            tuple(self._build(device, host, bindings.resolve(
+                device, host, current.path)) for device in level)
+            for level in entry.levels)
+
+    # -- the file --------------------------------------------------------------
+
+    def _follow(self) -> bindings.Bindings:
+        with self._lock:
+            try:
+                self._read_if_changed()
+            except exception.BindingsInvalid as error:
+                self._problem = str(error)
+                if self._bindings.entries:
+                    self._problem += '; the last good content stays in force'
+            return self._bindings
+
+    def _read_if_changed(self) -> None:
+        try:
+            with open(self._path, 'rb') as file:
+                found = os.fstat(file.fileno())
+                seen = (found.st_mtime_ns, found.st_ctime_ns, found.st_size,
+                        found.st_ino, found.st_dev)
+                if seen == self._seen:
+                    return
+                text = file.read()
+        except (OSError, ValueError) as error:
+            self._seen = None
+            self._content_hash = ''
+            raise exception.BindingsInvalid(
+                path=self._path, where='', problem=str(error)) from None
+        is_racy = abs(time.time_ns() - found.st_mtime_ns) < _RACY_NS
+        self._seen = None if is_racy else seen
+        content_hash = hashlib.sha256(text).hexdigest()
+        if content_hash == self._content_hash:
+            return
+        self._content_hash = content_hash
+        self._bindings = self._checked(text)
+        self._problem = None
+
+    def _checked(self, text: bytes) -> bindings.Bindings:
+        try:
+            decoded = text.decode('utf-8')
+        except UnicodeDecodeError as error:
+            raise exception.BindingsInvalid(
+                path=self._path, where='',
+                problem=f'is no UTF-8: {error.reason}') from None
+        fresh = bindings.parse(decoded, self._path)
+        for entry in fresh.entries:
+            for level in entry.levels:
+                for device in level:
+                    self._check_device(device, entry.match[0])
+        return fresh
+
+    # -- devices ---------------------------------------------------------------
+
+    def _check_device(self, device: bindings.Device, match: str) -> None:
+        """Build it once for a host that could match, secrets left out."""
+        if device.driver == 'fake' and not self._allow_fake:
+            raise self._invalid(
+                device, 'driver fake powers nothing off: expected another '
+                'one, or [pets_fencing] allow_fake = true where no data can '
+                'be lost')
+        if device.driver not in self._drivers:
+            raise self._invalid(
+                device, f'expected a driver of {sorted(self._drivers)}, '
+                f'found {device.driver!r}')
+        sample = ''.join(char for char in match if char not in '*?[]!')
+        sample = sample or 'host'
+        self._build(device, sample, bindings.without_secrets(device, sample))
+
+    def _build(self, device: bindings.Device, host: str,
+               settings: bindings.Settings) -> base.FencingDriver:
+        try:
+            return self._drivers[device.driver](host, settings)
+        except exception.BindingsInvalid as error:
+            raise self._invalid(device, str(error.fields.get(
+                'problem', error))) from None
+        # NOTE(pets): a driver may come from anybody, and a broken one must
+        # not take the other bindings along. Its text may hold a secret.
+        except Exception as error:
+            raise self._invalid(
+                device, f'driver {device.driver} raised '
+                f'{type(error).__name__}') from None
+
+    def _can_power_off(self, entry: bindings.Binding | None) -> bool:
+        return entry is not None and any(
+            all(self._drivers[device.driver].characteristics.can_power_off
+                for device in level) for level in entry.levels)
+
+    def _invalid(self, device: bindings.Device, problem: str
+                 ) -> exception.BindingsInvalid:
+        return exception.BindingsInvalid(
+            path=self._path, where=f' line {device.line}', problem=problem)
