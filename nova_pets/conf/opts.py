@@ -36,9 +36,12 @@ REGISTERED = tuple(
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register everything; again is harmless."""
     for group, opts in REGISTERED:
-        conf.register_group(group)
-        conf.register_opts(opts, group=group)
-    conf.register_opts(auth.AUTH_OPTS, group=auth.GROUP)
+        # NOTE(pets): a group of its own, since register_group copies it
+        # shallowly and two ConfigOpts would share their overrides.
+        conf.register_group(cfg.OptGroup(group.name, title=group.title,
+                                         help=group.help))
+        conf.register_opts(opts, group=group.name)
+    conf.register_opts(auth.AUTH_OPTS, group=auth.GROUP.name)
 
 
 def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:

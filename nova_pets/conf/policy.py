@@ -65,6 +65,16 @@ def tenant_settings(conf: cfg.ConfigOpts) -> frozenset[str]:
                      for key in conf.pets.tenant_settings)
 
 
+def effective_mode(conf: cfg.ConfigOpts) -> tuple[states.Mode, str]:
+    """Return the mode that an engine with these options is in, and why it
+    is not the one that they say."""
+    mode = states.Mode(conf.pets.mode)
+    wrong = check.invalid(conf)
+    if wrong and mode is not states.Mode.OFF:
+        return states.Mode.OBSERVE, f'{wrong[0]}: observe'
+    return mode_now(mode, conf.pets.kill_switch_file)
+
+
 def mode_now(mode: states.Mode, kill_switch_file: str | None
              ) -> tuple[states.Mode, str]:
     """Return the mode that counts now, and why it is not ``mode``.

@@ -114,9 +114,9 @@ def parse(text: str, path: str) -> Bindings:
     except yaml.YAMLError as error:
         raise _yaml_problem(error, path) from None
     validator = jsonschema.Draft7Validator(SCHEMA)
-    for error in sorted(validator.iter_errors(content), key=_order_of):
-        raise _invalid(path, _line(lines, tuple(error.absolute_path)),
-                       _words(error))
+    for wrong in sorted(validator.iter_errors(content), key=_order_of):
+        raise _invalid(path, _line(lines, tuple(wrong.absolute_path)),
+                       _words(wrong))
     entries = tuple(
         _binding(entry, ('hosts', number), lines, path)
         for number, entry in enumerate(content['hosts']))

@@ -119,6 +119,12 @@ def test_tenant_settings_are_named_as_in_the_metadata(load):
     assert policy.tenant_settings(load()) == {'ha', 'disk'}
 
 
+def test_an_override_stays_in_its_configuration(load):
+    load().set_override('mode', 'observe', 'pets')
+
+    assert load().pets.mode == 'act'
+
+
 def test_registering_twice_is_harmless(load):
     conf = load()
     conf.set_override('mode', 'observe', 'pets')
@@ -193,6 +199,20 @@ def test_a_kill_switch_that_cannot_be_seen_counts_as_present(tmp_path):
 
     assert mode is states.Mode.OBSERVE
     assert 'cannot tell' in why
+
+
+@pytest.mark.parametrize('text, mode, words', [
+    ('', states.Mode.ACT, ''),
+    ('[pets]\nmode = off\nparallel = many\n', states.Mode.OFF, ''),
+    ('[pets]\nmode = atc\n', states.Mode.OBSERVE, "found 'atc'"),
+    ('[pets]\nparallel = many\n', states.Mode.OBSERVE, "found 'many'"),
+    ('[pets]\nkill_switch_file = /\n', states.Mode.OBSERVE, 'is there'),
+])
+def test_the_mode_that_counts_says_why(load, text, mode, words):
+    found, why = policy.effective_mode(load(text))
+
+    assert found is mode
+    assert words in why and bool(words) is bool(why)
 
 
 def test_no_kill_switch_configured(load):
