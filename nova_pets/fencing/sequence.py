@@ -26,7 +26,7 @@ OFF = states.PowerState.OFF
 UNKNOWN = states.PowerState.UNKNOWN
 
 POLL_FIRST_S = 0.2
-POLL_MAX_S = 2.0
+POLL_MAX_S = 1.0
 """Between two rounds of queries; doubles, since some BMCs lock up when they
 are asked often."""
 
