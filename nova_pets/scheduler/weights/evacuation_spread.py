@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Evacuation Spread Weigher. Weigh hosts for an evacuated pet by the number of
+evacuations that they receive already.
+
+The default is to spread. If you prefer to stack, set the
+'evacuation_spread_weight_multiplier' option to a negative number; 0 switches
+it off.
+
+The weights are not normalized: each evacuation in flight takes as much from
+a host as another weigher with a multiplier of 1.0 can give it at most, so
+that many evacuations at once cannot all find the same emptiest host. A host
+on which an attempt of this very recovery failed is the last choice.
+"""
+
+import nova.conf
+from nova.scheduler import utils
+from nova.scheduler import weights
+from oslo_log import log as logging
+
+from nova_pets.scheduler import access
+from nova_pets.scheduler import picks
+from nova_pets.scheduler import request
+
+CONF = nova.conf.CONF
+LOG = logging.getLogger(__name__)
+
+FAILED_HERE = 1000.0
+# Far more than other weighers give, so that it counts only among equals
+
+
+class EvacuationSpreadWeigher(weights.BaseHostWeigher):
+    # With these bounds, Nova's normalization returns the weights unchanged
+    minval = 0.0
+    maxval = 1.0
+
+    def weight_multiplier(self, host_state):
+        """Override the weight multiplier."""
+        return utils.get_weight_multiplier(
+            host_state, 'evacuation_spread_weight_multiplier',
+            CONF.pets_scheduler.evacuation_spread_weight_multiplier)
+
+    def _weigh_object(self, host_state, weight_properties):
+        """Higher weights win.  We want hosts that receive nothing."""
+        return 0.0
+
+    def weigh_objects(self, weighed_obj_list, weight_properties):
+        recovery = request.evacuation(weight_properties)
+        if recovery is None:
+            return [0.0] * len(weighed_obj_list)
+        in_flight = self._in_flight()
+        with picks.present() as recent:
+            result = [
+                -float(in_flight.get(weighed.obj.host, 0) +
+                       recent.count(weighed.obj.host))
+                for weighed in weighed_obj_list]
+            for index, weighed in enumerate(weighed_obj_list):
+                if weighed.obj.host in recovery.excluded:
+                    result[index] -= FAILED_HERE
+            recent.add(request.request_id(weight_properties),
+                       self._favourite(weighed_obj_list, result))
+        return result
+
+    def _favourite(self, weighed_obj_list, own_weights):
+        """The host that Nova will take, if this is the last weigher and
+        host_subset_size is 1; else a good guess."""
+        totals = [
+            weighed.weight + own * self.weight_multiplier(weighed.obj)
+            for weighed, own in zip(weighed_obj_list, own_weights)]
+        # The first of equals, as Nova's stable sort has it
+        return weighed_obj_list[totals.index(max(totals))].obj.host
+
+    def _in_flight(self):
+        try:
+            return access.store().in_flight_by_destination()
+        except Exception as error:
+            # The boundary of a plugin: without our tables, what this
+            # process picked itself still spreads them.
+            LOG.warning('cannot read the evacuations in flight: %(error)s',
+                        {'error': error})
+            return {}
