@@ -27,6 +27,9 @@ class StoreSnapshot:
     controls: tuple[records.Control, ...] = ()
     """Active ones."""
     pets_by_host: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Tagged instances per host; read only while some host is not up."""
+    problems: tuple[str, ...] = ()
+    """Rows of another version that could not be read and are left out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,5 +96,7 @@ class Snapshot:
     """Hosts with an action of this engine under way."""
     fence_bindings: frozenset[str] = frozenset()
     """Hosts for which a fencing device is configured."""
+    has_orders_to_open: bool = False
+    """An operator's recover order made hosts be read anew in this cycle."""
     conductors_silent: frozenset[str] = frozenset()
     """Conductor hosts whose service row stands still."""

@@ -172,6 +172,9 @@ def _vacated(view: snapshot.HostView, snap: snapshot.Snapshot,
             proof_count=view.row.proof_count)]
     if safety.why_not_trust_proof(view, policy):
         return [_move(view, 'life_seen', 'waiting_for_cleanup', policy)]
+    if not view.is_opened and policy.mode is states.Mode.ACT:
+        return [actions.OpenRecoveries(view.row.host, view.row.generation,
+                                       view.row.epoch)]
     return []
 
 

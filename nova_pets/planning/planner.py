@@ -124,7 +124,9 @@ def _stale_orders(snap: snapshot.Snapshot) -> list[actions.Action]:
             is_needed = (control.target in instances
                          if control.scope == 'instance'
                          else control.target in hosts_left)
-            if not is_needed and not _opens_later(control, snap):
+            is_new = (control.kind is states.ControlKind.RECOVER and
+                      snap.has_orders_to_open)
+            if not is_needed and not is_new:
                 planned.append(actions.EndControl(
                     control, 'nothing (more) to do'))
         elif control.kind is states.ControlKind.CONFIRM_FENCED:
@@ -134,12 +136,6 @@ def _stale_orders(snap: snapshot.Snapshot) -> list[actions.Action]:
                     control, f'void: the host is in epoch '
                     f'{view.row.epoch}'))
     return planned
-
-
-def _opens_later(control: object, snap: snapshot.Snapshot) -> bool:
-    """``recover`` of an instance without a record: the engine that owns its
-    host opens one first (engine/collector.py asks for it)."""
-    return False
 
 
 def _waits(snap: snapshot.Snapshot, policy: policy_model.Policy

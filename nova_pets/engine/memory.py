@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one engine remembers between cycles, by its own monotonic clock.
+
+Lost at every restart, and that is safe: each duration then starts anew.
+Shared by the cycle and the worker threads.
+"""
+
+import dataclasses
+import threading
+import typing
+
+from nova_pets.detectors import base as detectors_base
+from nova_pets.model import observations
+from nova_pets.model import states
+
+
+@dataclasses.dataclass(slots=True)
+class _Word:
+    look: detectors_base.Look
+    path: states.WitnessPath
+    at: float
+    silent_from: float | None
+
+
+class Memory:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, tuple[int, float]] = {}
+        self._read_at: dict[str, float] = {}
+        self._words: dict[tuple[str, str], _Word] = {}
+        self._power_off_at: dict[str, float] = {}
+        self._since: dict[typing.Any, tuple[typing.Any, float]] = {}
+        self._opened: dict[str, typing.Any] = {}
+        self._quiet_until: dict[tuple[str, typing.Any], float] = {}
+
+    # -- heartbeats ------------------------------------------------------------
+
+    def saw_services(self, services: list[observations.Service],
+                     cell_uuid: str, now: float, max_gap_s: float) -> None:
+        """Take one successful read of a cell's services.
+
+        After a gap in my own reads, every silence starts anew: what was not
+        watched was not silent.
+        """
+        with self._lock:
+            before = self._read_at.get(cell_uuid)
+            was_blind = before is None or now - before > max_gap_s
+            self._read_at[cell_uuid] = now
+            for service in services:
+                known = self._counts.get(service.host)
+                if (known is None or was_blind or
+                        known[0] != service.report_count):
+                    self._counts[service.host] = (service.report_count, now)
+
+    def silent_s(self, host: str, cell_uuid: str) -> float:
+        """Seconds without progress, up to the last successful read."""
+        with self._lock:
+            known = self._counts.get(host)
+            read_at = self._read_at.get(cell_uuid)
+            if known is None or read_at is None:
+                return 0.0
+            return max(read_at - known[1], 0.0)
+
+    def count(self, host: str) -> int | None:
+        with self._lock:
+            known = self._counts.get(host)
+            return known[0] if known else None
+
+    def read_age_s(self, cell_uuid: str, now: float) -> float | None:
+        with self._lock:
+            read_at = self._read_at.get(cell_uuid)
+            return None if read_at is None else now - read_at
+
+    # -- witnesses ---------------------------------------------------------------
+
+    def heard(self, host: str, detector: detectors_base.Detector,
+              look: detectors_base.Look, started: float) -> None:
+        with self._lock:
+            key = (host, detector.name)
+            before = self._words.get(key)
+            silent_from = None
+            if look.sign is states.Sign.SILENT:
+                silent_from = (before.silent_from
+                               if before and before.silent_from is not None
+                               else started)
+            self._words[key] = _Word(look, detector.path, started,
+                                     silent_from)
+
+    def evidence(self, host: str, now: float
+                 ) -> tuple[observations.Evidence, ...]:
+        with self._lock:
+            return tuple(observations.Evidence(
+                detector=name, path=word.path, sign=word.look.sign,
+                detail=word.look.detail, age_s=now - word.at,
+                silent_s=(word.at - word.silent_from
+                          if word.silent_from is not None else 0.0))
+                for (of, name), word in sorted(self._words.items())
+                if of == host)
+
+    def forget_words(self, host: str) -> None:
+        with self._lock:
+            for key in [key for key in self._words if key[0] == host]:
+                del self._words[key]
+
+    # -- power ---------------------------------------------------------------------
+
+    def saw_power(self, host: str, is_off: bool, at: float) -> None:
+        with self._lock:
+            if is_off:
+                self._power_off_at[host] = at
+            else:
+                self._power_off_at.pop(host, None)
+
+    def power_off_s(self, host: str, now: float) -> float | None:
+        with self._lock:
+            at = self._power_off_at.get(host)
+            return None if at is None else now - at
+
+    # -- durations -----------------------------------------------------------------
+
+    def since_s(self, key: typing.Any, value: typing.Any, now: float
+                ) -> float:
+        """Seconds since ``value`` was first seen under ``key``."""
+        with self._lock:
+            known = self._since.get(key)
+            if known is None or known[0] != value:
+                self._since[key] = (value, now)
+                return 0.0
+            return now - known[1]
+
+    def opened(self, host: str, mark: typing.Any) -> None:
+        with self._lock:
+            self._opened[host] = mark
+
+    def is_opened(self, host: str, mark: typing.Any) -> bool:
+        with self._lock:
+            return bool(self._opened.get(host) == mark)
+
+    def reopen(self, host: str) -> None:
+        with self._lock:
+            self._opened.pop(host, None)
+
+    # -- pacing ---------------------------------------------------------------------
+
+    def quiet(self, key: tuple[str, typing.Any], until: float) -> None:
+        """Do not take ``key`` up again before ``until``."""
+        with self._lock:
+            self._quiet_until[key] = until
+
+    def is_quiet(self, key: tuple[str, typing.Any], now: float) -> bool:
+        with self._lock:
+            until = self._quiet_until.get(key)
+            if until is None:
+                return False
+            if until <= now:
+                del self._quiet_until[key]
+                return False
+            return True

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an engine needs from outside, besides the bases: time, threads, power.
+
+Protocols only; wiring hands the real ones in, tests and the simulator their
+own.
+"""
+
+import collections.abc
+import typing
+
+from nova_pets.model import states
+
+
+class Clock(typing.Protocol):
+    def monotonic(self) -> float:
+        """Seconds; never steps, says nothing about the time of day."""
+
+    def sleep(self, seconds: float) -> None:
+        ...
+
+
+class PowerReading(typing.Protocol):
+    is_off: bool
+    """Every device of one level read OFF."""
+    is_working: bool
+    """Every device of one level that can power off answered."""
+    detail: str
+
+
+class FenceResult(typing.Protocol):
+    is_proven: bool
+    is_stopped: bool
+    """may_act forbade a request."""
+    detail: str
+
+    @property
+    def evidence(self) -> dict[str, typing.Any]:
+        ...
+
+
+class Fencer(typing.Protocol):
+    """The hands on power; blocks up to its own deadlines."""
+
+    def bound(self, hosts: collections.abc.Iterable[str]) -> frozenset[str]:
+        ...
+
+    def read(self, host: str) -> PowerReading:
+        ...
+
+    def fence(self, host: str, may_act: collections.abc.Callable[
+            [], str | None]) -> FenceResult:
+        ...
+
+    def digest(self) -> str:
+        ...
+
+    def problem(self) -> str | None:
+        ...
+
+
+class Workers(typing.Protocol):
+    """Runs outside calls beside the cycle; at most one per key."""
+
+    def submit(self, key: tuple[str, typing.Any],
+               call: collections.abc.Callable[[], None]) -> bool:
+        """False: a call with this key is under way; nothing was done."""
+
+    def busy(self) -> frozenset[tuple[str, typing.Any]]:
+        ...
+
+
+ModeNow = collections.abc.Callable[[], tuple[states.Mode, str]]
+"""The mode that counts now (kill switch), and why."""

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who this engine is, how long it may act, and which peers are gone.
+
+Touches the engines table only. Renewal counters and my own monotonic clock
+decide; no wall clock does (specs/0003-side-tables, "Claims").
+
+Why it is safe: I stop acting MARGIN of claim_ttl after the *start* of my
+last successful renewal. A peer deposes me only after it has seen my counter
+unchanged for the whole claim_ttl between two reads, and its first such read
+cannot be earlier than that renewal. The rest of claim_ttl absorbs clocks of
+different rates.
+"""
+
+import dataclasses
+import logging
+import uuid
+
+from nova_pets import exception
+from nova_pets.db import base as db_base
+from nova_pets.engine import ports
+from nova_pets.model import policy as policy_model
+from nova_pets.model import records
+from nova_pets.model import states
+
+LOG = logging.getLogger(__name__)
+
+MARGIN = 0.6
+IDLE_TTLS = 8
+"""An engine without a slot owns nothing and renews slowly: it is deposed,
+for tidiness only, after this many claim_ttl."""
+
+
+class Standing:
+    def __init__(self, store: db_base.Store, clock: ports.Clock,
+                 template: records.Engine, policy: policy_model.Policy):
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+        self.engine = template
+        self._renewed_at: float | None = None
+        self._peers: dict[str, tuple[int, float]] = {}
+        """{engine id: (renewals, since when by my clock)}"""
+        self._was_polite = False
+
+    @property
+    def id(self) -> str:
+        return self.engine.id
+
+    @property
+    def has_slot(self) -> bool:
+        return self.engine.slot is not None
+
+    @property
+    def actor(self) -> str:
+        return f'engine {self.engine.host}/{self.engine.worker}'
+
+    def register(self) -> None:
+        """Begin anew under a fresh id; all earlier claims are void."""
+        started = self._clock.monotonic()
+        self.engine = dataclasses.replace(
+            self.engine, id=str(uuid.uuid4()), slot=None, renewals=0)
+        self._store.register_engine(self.engine)
+        self._renewed_at = started
+
+    def renew(self, report: records.Json | None, mode: states.Mode) -> bool:
+        """Renew all my claims at once.
+
+        :returns: False when I had been deposed: a fresh identity, and
+            everything that was remembered of claims is void.
+        """
+        if self._renewed_at is None:
+            self.register()
+            return False
+        started = self._clock.monotonic()
+        try:
+            renewals = self._store.renew_engine(
+                self.id, self.engine.renewals, report, mode)
+        except exception.EngineDeposed as error:
+            LOG.warning('%s; starting anew', error)
+            self._renewed_at = None
+            self.register()
+            return False
+        self.engine = dataclasses.replace(
+            self.engine, renewals=renewals, mode=mode)
+        self._renewed_at = started
+        return True
+
+    def why_not_act(self) -> str | None:
+        """Return why my claims may not be mine any more, None: they are."""
+        if self._renewed_at is None:
+            return 'this engine is not registered'
+        age_s = self._clock.monotonic() - self._renewed_at
+        if age_s > MARGIN * self._policy.claim_ttl_s:
+            return f'claims were last renewed {age_s:.1f} s ago'
+        return None
+
+    def guard(self) -> None:
+        """Call right before anything outside is touched.
+
+        :raises ClaimsLost: nothing may be done.
+        """
+        reason = self.why_not_act()
+        if reason:
+            raise exception.ClaimsLost(reason=reason)
+
+    def watch_peers(self, engines: tuple[records.Engine, ...]) -> None:
+        """Depose peers whose counter stood still for their whole time."""
+        now = self._clock.monotonic()
+        seen: dict[str, tuple[int, float]] = {}
+        for peer in engines:
+            if peer.id == self.id:
+                self.engine = dataclasses.replace(self.engine,
+                                                  slot=peer.slot)
+                continue
+            before = self._peers.get(peer.id)
+            if before is None or before[0] != peer.renewals:
+                seen[peer.id] = (peer.renewals, now)
+                continue
+            seen[peer.id] = before
+            ttl_s = self._policy.claim_ttl_s
+            if peer.slot is None:
+                ttl_s *= IDLE_TTLS
+            if now - before[1] < ttl_s:
+                continue
+            if self._store.depose_engine(peer.id, peer.renewals):
+                LOG.info('deposed engine %s/%s: no renewal for %.0f s',
+                         peer.host, peer.worker, now - before[1])
+                seen.pop(peer.id, None)
+        self._peers = seen
+
+    def seek_slot(self, engines: tuple[records.Engine, ...]) -> bool:
+        """Try for a free slot; let another host go first for one turn when
+        mine has a slot already, so that one dead machine takes not all."""
+        if self.has_slot:
+            return True
+        taken = {peer.slot for peer in engines if peer.slot is not None}
+        free = [slot for slot in range(self._policy.engines)
+                if slot not in taken]
+        if not free:
+            self._was_polite = False
+            return False
+        is_doubled = any(peer.host == self.engine.host and
+                         peer.slot is not None for peer in engines)
+        if is_doubled and not self._was_polite:
+            self._was_polite = True
+            return False
+        if not self._store.take_slot(self.id, free[0]):
+            return False
+        self.engine = dataclasses.replace(self.engine, slot=free[0])
+        LOG.info('engine %s/%s observes in slot %d', self.engine.host,
+                 self.engine.worker, free[0])
+        return True
+
+    def resign(self) -> None:
+        """Give everything up, so that peers need not wait."""
+        if self._renewed_at is None:
+            return
+        self._renewed_at = None
+        self._store.depose_engine(self.id, self.engine.renewals)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads for outside calls, so that a slow device delays nobody's renewal.
+
+One pool per engine, made after fork. A call that raises is logged, never
+lost silently; its row is taken up again by the next cycle.
+"""
+
+import collections.abc
+import concurrent.futures
+import logging
+import threading
+import typing
+
+from nova_pets import exception
+
+LOG = logging.getLogger(__name__)
+
+
+class ThreadWorkers:
+    """:param size: calls at once; further ones wait in order."""
+
+    def __init__(self, size: int):
+        self._pool = concurrent.futures.ThreadPoolExecutor(
+            max_workers=size, thread_name_prefix='pets')
+        self._lock = threading.Lock()
+        self._busy: set[tuple[str, typing.Any]] = set()
+
+    def submit(self, key: tuple[str, typing.Any],
+               call: collections.abc.Callable[[], None]) -> bool:
+        with self._lock:
+            if key in self._busy:
+                return False
+            self._busy.add(key)
+        try:
+            self._pool.submit(self._run, key, call)
+        except RuntimeError:  # shut down meanwhile
+            with self._lock:
+                self._busy.discard(key)
+            return False
+        return True
+
+    def busy(self) -> frozenset[tuple[str, typing.Any]]:
+        with self._lock:
+            return frozenset(self._busy)
+
+    def stop(self) -> None:
+        """Let running calls end by themselves; start no waiting one."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, key: tuple[str, typing.Any],
+             call: collections.abc.Callable[[], None]) -> None:
+        try:
+            call()
+        except exception.RowConflict as error:
+            LOG.debug('%s: %s', key, error)
+        except exception.ClaimsLost as error:
+            LOG.warning('%s: %s', key, error)
+        except exception.NovaUnavailable as error:
+            LOG.warning('%s: %s', key, error)
+        # NOTE(pets): the outermost boundary of a worker; whatever a driver
+        # or nova raised must not end the thread silently.
+        except Exception:
+            LOG.exception('unexpected error in %s; it is tried again', key)
+        finally:
+            with self._lock:
+                self._busy.discard(key)

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a failed or strange attempt left, decided one clean-up step at a time.
+
+Pure: the executor reads Nova afresh, asks ``next_step``, does that one step
+(each is compare-and-swap or idempotent) and asks again, until the answer is
+Wait or Finish. A crash between any two steps is continued by the next owner.
+
+The order carries the argument. The gate was closed before we came here. A
+record never claimed (``accepted``) is deleted first: a late cast then fails
+at its first write. A destination is believed to hold no guest only when it
+is proven off, or when it has finished and says so. Allocations and the row
+follow; then, and only then, may another attempt begin.
+Source: design.md, section 4, "After a failed attempt"; nova-evacuation.md, 2.
+"""
+
+import dataclasses
+import typing
+
+from nova_pets.model import observations
+from nova_pets.model import policy as policy_model
+from nova_pets.model import records
+from nova_pets.model import snapshot
+from nova_pets.model import states
+from nova_pets.planning import instance_states
+from nova_pets.planning import safety
+
+H = states.HostState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    reason: str
+    detail: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probe:
+    host: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeleteAccepted:
+    migration_id: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CloseMigration:
+    migration_id: int
+    expected: tuple[str, ...]
+    status: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Adopt:
+    migration_id: int
+    destination: str
+    vm_state: str
+    expected: dict[str, typing.Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadAllocations:
+    pass
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemoveAllocations:
+    host: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tombstone:
+    host: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restore:
+    """Compare-and-swap of the instance row."""
+
+    expected: dict[str, typing.Any]
+    values: dict[str, typing.Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChangePower:
+    """Ask nova's API to stop or start the recovered instance."""
+
+    power: states.DesiredPower
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a settling or a verifying; becomes one transition."""
+
+    event: str
+    reason: str
+    detail: str = ''
+    outcome: states.Outcome | None = None
+    destination: str | None = None
+    excluded: tuple[str, ...] | None = None
+    """None: leave as it is."""
+
+
+Step = (Wait | Probe | DeleteAccepted | CloseMigration | Adopt |
+        ReadAllocations | RemoveAllocations | Tombstone | Restore |
+        ChangePower | Finish)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Findings:
+    """What one run of steps has learnt so far; made anew in each run."""
+
+    trace: observations.Trace
+    allocations: frozenset[str] | None = None
+    guests: dict[str, states.GuestAnswer] = dataclasses.field(
+        default_factory=dict)
+    """Answers of living destinations."""
+    tombstoned: frozenset[str] = frozenset()
+
+
+def next_step(recovery: records.Recovery,
+              attempts: tuple[records.Attempt, ...], found: Findings,
+              snap: snapshot.Snapshot, policy: policy_model.Policy,
+              state_s: float) -> Step:
+    """Return the next step of settling this recovery's open attempt.
+
+    :param state_s: seconds in SETTLING by the engine's clock.
+    """
+    instance = found.trace.instance
+    if instance_states.is_gone(instance):
+        return Finish('abandon', 'deleted', outcome=states.Outcome.FAILED)
+    assert instance is not None  # nosec: is_gone covers None
+    if instance.host != recovery.source:
+        if instance.task_state in instance_states.REBUILD_TASKS:
+            return Wait('destination_building', f'on {instance.host}')
+        return Finish('arrived', 'arrived', f'on {instance.host}',
+                      outcome=states.Outcome.SUCCEEDED,
+                      destination=instance.host)
+    attempt = _open(attempts)
+    for record in _to_settle(recovery, attempts, attempt, found.trace):
+        step = _settle_record(recovery, attempt, record, found, snap,
+                              policy, state_s)
+        if step is not None:
+            return step
+    return _clean(recovery, attempt, instance, found, snap)
+
+
+def _open(attempts: tuple[records.Attempt, ...]) -> records.Attempt | None:
+    for attempt in attempts:
+        if attempt.outcome is states.Outcome.OPEN:
+            return attempt
+    return None
+
+
+def _to_settle(recovery: records.Recovery,
+               attempts: tuple[records.Attempt, ...],
+               attempt: records.Attempt | None, trace: observations.Trace
+               ) -> list[observations.Migration]:
+    """Return the records that may still mean something, by id: those that
+    no attempt explains, and those of the open attempt."""
+    strange = {record.id for record in
+               safety.unexplained(recovery, attempts, trace)}
+    if attempt is not None and attempt.migration_id is not None:
+        strange.add(attempt.migration_id)
+    return [record for record in trace.migrations if record.id in strange and
+            record.status in ('accepted', 'pre-migrating', 'failed',
+                              'error')]
+
+
+def _events(attempt: records.Attempt | None, trace: observations.Trace,
+            name: str) -> list[observations.ActionEvent]:
+    if attempt is None:
+        return []
+    return [event for event in trace.events.get(attempt.request_id, ())
+            if event.name == name]
+
+
+def _settle_record(recovery: records.Recovery,
+                   attempt: records.Attempt | None,
+                   record: observations.Migration, found: Findings,
+                   snap: snapshot.Snapshot, policy: policy_model.Policy,
+                   state_s: float) -> Step | None:
+    """Return the step that this record still needs, None: it is settled."""
+    if record.status == 'accepted':
+        return _accepted(attempt, record, found.trace, snap, policy, state_s)
+    if record.destination is None:
+        return None  # never had one: W6
+    state = safety.destination_state(snap, record.destination)
+    if state in states.PROVEN_OFF:
+        return _on_dead_destination(record, found)
+    if state is not H.UP:
+        return Wait('destination_down', f'{record.destination} is '
+                    f'{state or "unknown"}')
+    return _on_living_destination(recovery, attempt, record, found, state_s,
+                                  policy)
+
+
+def _accepted(attempt: records.Attempt | None,
+              record: observations.Migration, trace: observations.Trace,
+              snap: snapshot.Snapshot, policy: policy_model.Policy,
+              state_s: float) -> Step:
+    """No destination has claimed it. Ours goes at once: its gate is closed.
+
+    Somebody else's may be on its way past a gate that cannot stop it (a
+    forced host): it gets the time that a request of ours would get.
+    """
+    is_ours = attempt is not None and attempt.kind is states.AttemptKind.OWN
+    if is_ours:
+        return DeleteAccepted(record.id)
+    conducted = _events(attempt, trace, 'rebuild_server')
+    has_ended = any(event.finished and event.result == 'Error'
+                    for event in conducted)
+    holders = {event.host for event in conducted if event.host}
+    is_lost = bool(holders & snap.conductors_silent)
+    if has_ended or is_lost or state_s >= policy.scheduling_timeout_s:
+        return DeleteAccepted(record.id)
+    return Wait('foreign_evacuation', f'migration {record.id} is accepted')
+
+
+def _on_dead_destination(record: observations.Migration, found: Findings
+                         ) -> Step | None:
+    """D is proven off: no guest of it runs. Leave what makes D destroy its
+    stray copy when it returns."""
+    assert record.destination is not None  # nosec: the caller asked
+    instance = found.trace.instance
+    assert instance is not None  # nosec: the caller asked
+    if instance.task_state in instance_states.REBUILD_TASKS:
+        return Restore(_as_read(instance), {'task_state': None})
+    if record.status == 'pre-migrating':
+        return CloseMigration(record.id, ('pre-migrating',), 'error')
+    if record.destination not in found.tombstoned:
+        return Tombstone(record.destination)
+    return None
+
+
+def _on_living_destination(recovery: records.Recovery,
+                           attempt: records.Attempt | None,
+                           record: observations.Migration, found: Findings,
+                           state_s: float, policy: policy_model.Policy
+                           ) -> Step | None:
+    """Never released by a timeout or by a negative answer alone: its thread
+    may be inside spawn. Only a finished event makes the answer count."""
+    assert record.destination is not None  # nosec: the caller asked
+    where = record.destination
+    computed = _events(attempt, found.trace, 'compute_rebuild_instance')
+    is_over = bool(computed) and all(event.finished for event in computed)
+    answer = found.guests.get(where)
+    if not is_over:
+        if record.status == 'pre-migrating' or computed:
+            if state_s >= policy.building_alarm_s:
+                return Finish('needs_operator', 'building_slow',
+                              f'on {where}')
+            return Wait('destination_building', f'on {where}')
+        # failed or error with no event known: somebody else's, and ended.
+    if answer is None:
+        return Probe(where)
+    if answer is states.GuestAnswer.UNREACHABLE:
+        return Wait('probe_unreachable', f'on {where}')
+    if answer is states.GuestAnswer.RUNNING:
+        instance = found.trace.instance
+        assert instance is not None  # nosec: the caller asked
+        return Adopt(record.id, where, 'active', _as_read(instance))
+    if record.status == 'pre-migrating':
+        return CloseMigration(record.id, ('pre-migrating',), 'error')
+    return None
+
+
+def _as_read(instance: observations.Instance) -> dict[str, typing.Any]:
+    return {'host': instance.host, 'vm_state': instance.vm_state,
+            'task_state': instance.task_state}
+
+
+def _clean(recovery: records.Recovery, attempt: records.Attempt | None,
+           instance: observations.Instance, found: Findings,
+           snap: snapshot.Snapshot) -> Step:
+    """No record means a guest any more: allocations, the row, the end."""
+    if found.allocations is None:
+        return ReadAllocations()
+    leaked = sorted(found.allocations - {recovery.source})
+    if leaked:
+        return RemoveAllocations(leaked[0])
+    values: dict[str, typing.Any] = {}
+    if instance.task_state in instance_states.REBUILD_TASKS:
+        values['task_state'] = None
+    is_touched = instance.vm_state in ('error', 'active', 'stopped')
+    if is_touched and instance.vm_state != recovery.original_vm_state:
+        values['vm_state'] = recovery.original_vm_state
+    if values:
+        return Restore(_as_read(instance), values)
+    excluded: tuple[str, ...] = ()
+    destination = attempt.destination if attempt else None
+    if destination and attempt and (
+            attempt.kind is states.AttemptKind.OWN):
+        excluded = (destination,)
+    return Finish('clean', 'backing_off', attempt.detail if attempt else '',
+                  outcome=states.Outcome.FAILED, excluded=excluded)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is the instance well on its destination, and if not, which step mends it?
+
+Pure, in the manner of planning/settling.py. The instance's row names the
+destination; power as recorded, allocations only where they belong, no
+leftover record of anybody that a late message or a returning source could
+act upon. Watched for a while before it counts as recovered.
+"""
+
+from nova_pets.model import policy as policy_model
+from nova_pets.model import records
+from nova_pets.model import snapshot
+from nova_pets.model import states
+from nova_pets.planning import instance_states
+from nova_pets.planning import settling
+
+
+def next_step(recovery: records.Recovery, found: settling.Findings,
+              snap: snapshot.Snapshot, policy: policy_model.Policy,
+              state_s: float) -> settling.Step:
+    """Return the next step for a VERIFYING recovery.
+
+    :param state_s: seconds in VERIFYING by the engine's clock.
+    """
+    instance = found.trace.instance
+    if instance_states.is_gone(instance):
+        return settling.Finish('abandon', 'deleted')
+    assert instance is not None  # nosec: is_gone covers None
+    if instance.host == recovery.source or instance.host is None:
+        return settling.Finish('left_again', 'odd_records',
+                               f'nova says {instance.host} again')
+    leftover = _leftover(recovery, found, policy, state_s)
+    if leftover is not None:
+        return leftover
+    if instance.task_state is not None:
+        if state_s >= policy.building_alarm_s:
+            return settling.Finish('needs_operator', 'verify_failed',
+                                   f'task_state {instance.task_state}')
+        return settling.Wait('arrived', f'task_state {instance.task_state}')
+    power = _power(recovery, found, policy, state_s)
+    if power is not None:
+        return power
+    if found.allocations is None:
+        return settling.ReadAllocations()
+    leaked = sorted(found.allocations - {recovery.source, instance.host})
+    if leaked:
+        return settling.RemoveAllocations(leaked[0])
+    if state_s < policy.verify_watch_s:
+        return settling.Wait('arrived', f'on {instance.host}')
+    return settling.Finish('verified', 'recovered', f'on {instance.host}',
+                           destination=instance.host)
+
+
+def _leftover(recovery: records.Recovery, found: settling.Findings,
+              policy: policy_model.Policy, state_s: float
+              ) -> settling.Step | None:
+    """An ``accepted`` record from the source: a request that the gate
+    refused, or that is late. Its deletion stops a late cast (F5) and keeps
+    the source's return (F8) and the next evacuation (F7) clean."""
+    for record in found.trace.migrations:
+        if record.source != recovery.source or record.status != 'accepted':
+            continue
+        return settling.DeleteAccepted(record.id)
+    return None
+
+
+def _power(recovery: records.Recovery, found: settling.Findings,
+           policy: policy_model.Policy, state_s: float
+           ) -> settling.Step | None:
+    """Return what brings power and vm_state to what the owner had."""
+    instance = found.trace.instance
+    assert instance is not None and instance.host is not None  # nosec
+    if instance.vm_state == 'error':
+        answer = found.guests.get(instance.host)
+        if answer is None:
+            return settling.Probe(instance.host)
+        if answer is states.GuestAnswer.RUNNING:
+            return settling.Restore(
+                {'host': instance.host, 'vm_state': 'error',
+                 'task_state': None}, {'vm_state': 'active'})
+        if state_s >= policy.scheduling_timeout_s:
+            return settling.Finish('needs_operator', 'verify_failed',
+                                   f'vm_state error on {instance.host}, '
+                                   f'its guest is {answer}')
+        return settling.Wait('arrived', f'guest {answer}')
+    wants_stop = recovery.desired_power is states.DesiredPower.STOPPED
+    if wants_stop and instance.vm_state == 'active':
+        return settling.ChangePower(states.DesiredPower.STOPPED)
+    wants_start = (not wants_stop and
+                   recovery.original_vm_state == 'stopped')
+    if wants_start and instance.vm_state == 'stopped':
+        return settling.ChangePower(states.DesiredPower.RUNNING)
+    return None
