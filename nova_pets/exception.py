@@ -11,7 +11,7 @@ class PetsException(Exception):
 
     msg_fmt = 'an unknown error occurred'
 
-    def __init__(self, **fields):
+    def __init__(self, **fields: object) -> None:
         self.fields = fields
         super().__init__(self.msg_fmt % fields)
 
