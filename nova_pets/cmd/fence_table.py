@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks every host's fencing devices for the power state; switches nothing.
+
+All at once, with a progress bar: a dead BMC takes its whole timeout, and a
+person waits.
+"""
+
+import collections.abc
+import concurrent.futures
+import typing
+
+from nova_pets import exception
+from nova_pets.cmd import console as console_module
+from nova_pets.cmd import documents
+from nova_pets.cmd import layout
+from nova_pets.cmd import words
+
+_AT_ONCE = 16
+_BAR = 30
+
+ReadPower = collections.abc.Callable[[str], typing.Any]
+"""Returns something with is_off, is_working and detail."""
+
+
+def ask(hosts: collections.abc.Sequence[str], bound: frozenset[str],
+        read_power: ReadPower, console: console_module.Console | None
+        ) -> list[documents.Document]:
+    """Return one row per host: {host, bound, works, is_off, detail}."""
+    asked = [host for host in hosts if host in bound]
+    rows = {host: _row(host, False, False, None,
+                       'no device that can power it off is bound to it')
+            for host in hosts if host not in bound}
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = {pool.submit(_ask_one, host, read_power): host
+                   for host in asked}
+        for done, answer in enumerate(
+                concurrent.futures.as_completed(answers), 1):
+            rows[answers[answer]] = answer.result()
+            if console is not None:
+                console.progress(_bar(done, len(asked)))
+    if console is not None:
+        console.progress('')
+    return [rows[host] for host in sorted(rows)]
+
+
+def _ask_one(host: str, read_power: ReadPower) -> documents.Document:
+    try:
+        reading = read_power(host)
+    except exception.PetsException as error:
+        return _row(host, True, False, None, str(error))
+    return _row(host, True, reading.is_working, reading.is_off,
+                reading.detail)
+
+
+def _row(host: str, is_bound: bool, works: bool, is_off: bool | None,
+         detail: str) -> documents.Document:
+    return {'host': host, 'bound': is_bound, 'works': works,
+            'is_off': is_off, 'detail': detail}
+
+
+def _bar(done: int, total: int) -> str:
+    filled = _BAR * done // total
+    return (f'Asking fencing devices [{"#" * filled}'
+            f'{"." * (_BAR - filled)}] {done} of {total}')
+
+
+def screen(rows: collections.abc.Sequence[documents.Document], width: int
+           ) -> list[str]:
+    """The hosts whose fence would fail now, and how many would not."""
+    failing = [row for row in rows if not row['works']]
+    lines = ['', f'{len(rows) - len(failing)} of '
+             f'{words.count(len(rows), "host")} could be fenced now.']
+    if failing:
+        lines.append(layout.table(
+            [layout.Column('Would fail', 'host', least=10),
+             layout.Column('Why', 'detail', least=30)], failing, width))
+    return lines

@@ -1,0 +1,617 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of ``nova-manage pets`` and ``nova-pets-manage``; thin.
+
+Each method of PetsCommands is one verb: it reads by reading.py, judges by
+questions.py and orders.py, shows by screens.py and returns an exit code
+(questions.Exit). The command never acts on the world: an order is a row of
+pets_controls, and the engines in nova-scheduler act on it.
+
+nova-manage finds PetsCommands through nova_pets/_nova_manage.py.
+"""
+
+import collections.abc
+import functools
+from importlib import metadata
+import os
+import sys
+import typing
+
+from nova_pets import exception
+from nova_pets.cmd import access as access_module
+from nova_pets.cmd import check as check_module
+from nova_pets.cmd import console as console_module
+from nova_pets.cmd import ordering
+from nova_pets.cmd import orders
+from nova_pets.cmd import questions
+from nova_pets.cmd import reading
+from nova_pets.cmd import reports
+from nova_pets.cmd import screens
+from nova_pets.cmd import words
+from nova_pets.model import records
+from nova_pets.model import states
+
+CATEGORY = 'pets'
+_PLAIN_WORDS = ('version', 'bash-completion')
+
+Verb = collections.abc.Callable[..., int]
+Uuids = list[str]
+"""An alias, because the verb named list hides the type in the class."""
+
+
+def args(*flags: str, **settings: typing.Any
+         ) -> collections.abc.Callable[[Verb], Verb]:
+    """Declare one argument in the form that nova.cmd.common reads.
+
+    NOTE(pets): the same as nova.cmd.common.args, which cannot be imported
+    here: nova-pets-manage has to say first how nova runs its threads.
+    """
+    def _decorator(verb: Verb) -> Verb:
+        verb.__dict__.setdefault('args', []).insert(0, (flags,
+                                                        dict(settings)))
+        return verb
+    return _decorator
+
+
+def _verb(description: str) -> collections.abc.Callable[[Verb], Verb]:
+    """Make a method a verb: with --json, and with no way out but an exit
+    code."""
+    def _decorator(method: Verb) -> Verb:
+        @functools.wraps(method)
+        def verb(self: 'PetsCommands', *extra: str,
+                 **given: typing.Any) -> int:
+            return self._guarded(method, extra, given)
+        verb.description = description  # type: ignore[attr-defined]
+        return args('--json', action='store_true', dest='as_json',
+                    help='Print JSON with stable keys.')(verb)
+    return _decorator
+
+
+def _order_args(is_scoped: bool = False, is_asked: bool = True
+                ) -> collections.abc.Callable[[Verb], Verb]:
+    """The arguments that every order has."""
+    def _decorator(verb: Verb) -> Verb:
+        declared = [args('--reason', metavar='<text>', required=True,
+                         help='Why; kept in the history.')]
+        if is_scoped:
+            declared += [
+                args('--cell', metavar='<uuid>', help='Only this cell.'),
+                args('--host', metavar='<host>', help='Only this host.')]
+        if is_asked:
+            declared.append(args(
+                '--yes', action='store_true', dest='is_sure',
+                help='Do not ask; for programs and the very sure.'))
+        declared.append(args(
+            '--dry-run', action='store_true', dest='is_dry',
+            help='Show what would be ordered, and order nothing.'))
+        for one in reversed(declared):
+            verb = one(verb)
+        return verb
+    return _decorator
+
+
+_EPOCH = args('--epoch', type=int, metavar='<number>',
+              help='Order it only in this failure epoch of the host.')
+_HOST = args('host', metavar='<host>', help='Name of the compute host.')
+_INSTANCES = args('instances', metavar='<instance>', nargs='*',
+                  help='uuid, a unique first part of it, or a unique name.')
+
+
+class PetsCommands:
+    """The category ``pets``; every public method is a verb."""
+
+    description = (
+        'Instance HA (nova-pets). To look: status, list, hosts, show, '
+        'history, check. To order: fence, confirm_fenced, release, '
+        'maintenance (hosts); recover, retry, abandon (instances); pause, '
+        'resume, approve (all, a cell or a host). Tables: db_sync, '
+        'db_version, purge. Exit codes: 0 well; 1 recovery, hold or pause '
+        'under way; 2 somebody must act, an order was refused, or no engine '
+        'is alive; 3 cannot tell (usage, database, schema); 255 unexpected.')
+
+    def __init__(self, access: access_module.Access | None = None,
+                 name: str = 'nova-manage pets'):
+        self._given_access = access
+        self._name = name
+
+    # -- the tables -----------------------------------------------------------
+
+    @_verb('Create or upgrade the tables of nova-pets in the API database.')
+    def db_sync(self) -> int:
+        from nova_pets.db import schema
+        engine = self._access.database_engine()
+        before = schema.version(engine)
+        schema.sync(engine)
+        after = schema.version(engine)
+        return self._say(
+            {'exit_code': 0, 'from': before, 'to': after},
+            f'The tables are at schema {after}, as before.'
+            if before == after else
+            f'The tables went from schema {before or "none"} to {after}.')
+
+    @_verb('Show the schema of the tables, and the one that is expected.')
+    def db_version(self) -> int:
+        from nova_pets.db import schema
+        found = schema.version(self._access.database_engine())
+        problem = ''
+        try:
+            self._access.store()
+        except exception.SchemaMismatch as error:
+            problem = str(error)
+        code = questions.Exit.CANNOT_TELL if problem else \
+            questions.Exit.WELL
+        return self._say({'exit_code': int(code), 'found': found,
+                          'problem': problem or None},
+                         problem or f'{found}')
+
+    @args('--before', metavar='<date>', required=True,
+          help='UTC: 2026-11-21, "2026-11-21 03:14", or 30d (ago).')
+    @_verb('Delete old history: closed recoveries, events, ended orders.')
+    def purge(self, before: str) -> int:
+        store = self._access.store()
+        now = store.now()
+        when = questions.parse_when(before, now, '--before')
+        if when > now:
+            raise exception.OperatorError(problem=(
+                f'cannot purge before {words.clock(words.iso(when))} UTC: '
+                f'expected a time in the past, it is '
+                f'{words.clock(words.iso(now))} UTC'))
+        counts = store.purge(when)
+        text = ', '.join(f'{table} {number}' for table, number
+                         in sorted(counts.items()))
+        return self._say(
+            {'exit_code': 0, 'before': words.iso(when), 'deleted': counts},
+            f'Deleted what was closed before {words.clock(words.iso(when))} '
+            f'UTC: {text or "nothing"}.')
+
+    # -- to look --------------------------------------------------------------
+
+    @_verb('What is broken, what is done about it, what you may do.')
+    def status(self) -> int:
+        facts = reading.facts(self._access.store(),
+                              self._access.settings())
+        return self._show(reports.status(facts), screens.status)
+
+    @args('--state', metavar='<state>',
+          help='protected, unprotected, or the state of its recovery.')
+    @args('--project', metavar='<project>', help='Only of this project.')
+    @args('--host', metavar='<host>', help='Only on this host.')
+    @_verb('The instances that are tagged for HA.')
+    def list(self, host: str | None = None, project: str | None = None,
+             state: str | None = None) -> int:
+        _expect_one_of('--state', state, ('protected', 'unprotected') +
+                       tuple(str(one) for one in sorted(states.OPEN)))
+        store = self._access.store()
+        if host is not None:
+            host = reading.find_host(store, host).host
+        facts = reading.facts(store, self._access.settings(),
+                              is_watching=False)
+        return self._show(reports.instances(facts, host, project, state),
+                          screens.instances)
+
+    @args('--state', metavar='<state>', help='Only in this state.')
+    @args('--host', metavar='<host>', help='Only this one, with details.')
+    @_verb('The compute hosts, their states and their fences.')
+    def hosts(self, host: str | None = None, state: str | None = None
+              ) -> int:
+        _expect_one_of('--state', state,
+                       tuple(str(one) for one in states.HostState))
+        store = self._access.store()
+        if host is not None:
+            host = reading.find_host(store, host).host
+        facts = reading.facts(store, self._access.settings(),
+                              is_watching=False)
+        return self._show(reports.hosts(facts, host, state), screens.hosts)
+
+    @args('instance', metavar='<instance>',
+          help='uuid, a unique first part of it, or a unique name.')
+    @_verb('One instance: what state, since when, waiting for what, what '
+           'was tried, what may be done now.')
+    def show(self, instance: str) -> int:
+        store = self._access.store()
+        uuid, = reading.find_instances(store, [instance])
+        pet = reading.one_pet(store, uuid)
+        recovery = reading.latest_recovery(store, uuid)
+        tried = store.attempts(recovery.id) if recovery is not None and \
+            recovery.id is not None else []
+        is_open = recovery is not None and recovery.state in states.OPEN
+        name = recovery.source if recovery is not None and (
+            is_open or pet is None) else pet.host if pet else None
+        facts = reading.facts(store, self._access.settings(),
+                              is_watching=False)
+        return self._show(
+            reports.instance(pet, recovery, tried,
+                             store.host(name) if name else None, facts),
+            screens.instance)
+
+    @args('--limit', type=int, default=1000, metavar='<lines>',
+          help='The newest lines only (default 1000).')
+    @args('--since', metavar='<date>',
+          help='UTC: 2026-11-21, "2026-11-21 03:14", or 2h (ago).')
+    @args('--host', metavar='<host>', help='Only of this host.')
+    @args('--instance', metavar='<instance>', help='Only of this instance.')
+    @_verb('Who did what, when and why.')
+    def history(self, instance: str | None = None, host: str | None = None,
+                since: str | None = None, limit: int = 1000) -> int:
+        if limit < 1:
+            raise exception.OperatorError(problem=(
+                f'cannot use --limit {limit}: expected 1 or more'))
+        store = self._access.store()
+        uuid = None
+        if instance is not None:
+            uuid, = reading.find_instances(store, [instance])
+        if host is not None:
+            host = reading.find_host(store, host).host
+        when = questions.parse_when(since, store.now(), '--since') \
+            if since is not None else None
+        events = store.history(instance_uuid=uuid, host=host, since=when,
+                               limit=limit)
+        return self._show(
+            reports.history(events, reading.names(store, events)),
+            screens.history)
+
+    @args('--fencing', action='store_true', dest='with_fencing',
+          help='Ask every fencing device for its power state too.')
+    @_verb('What is wrong with the configuration.')
+    def check(self, with_fencing: bool = False) -> int:
+        document = check_module.run(
+            self._access, None if self._as_json else self._console,
+            with_fencing)
+        return self._show(document, check_module.screen)
+
+    # -- to order: hosts ------------------------------------------------------
+
+    @_EPOCH
+    @_order_args()
+    @_HOST
+    @_verb('Power a host off and prove it, although it is held back.')
+    def fence(self, host: str, reason: str, **manner: typing.Any) -> int:
+        return self._order_on_host(orders.fence, host, reason, **manner)
+
+    @_EPOCH
+    @_order_args()
+    @_HOST
+    @_verb('Give your word that a host is off; its pets start elsewhere.')
+    def confirm_fenced(self, host: str, reason: str,
+                       epoch: int | None = None, is_sure: bool = False,
+                       is_dry: bool = False) -> int:
+        if is_sure and epoch is None:
+            row = reading.find_host(self._access.store(), host)
+            raise exception.OperatorError(problem=(
+                f'cannot confirm with --yes alone: expected --epoch too, '
+                f'so that your word is for what you looked at; {row.host} '
+                f'is in epoch {row.epoch}'))
+        return self._order_on_host(orders.confirm_fenced, host, reason,
+                                   epoch, is_sure, is_dry)
+
+    @_EPOCH
+    @_order_args()
+    @_HOST
+    @_verb('Let a host come back.')
+    def release(self, host: str, reason: str, **manner: typing.Any) -> int:
+        return self._order_on_host(orders.release, host, reason, **manner)
+
+    @args('--off', action='store_true', dest='is_off',
+          help='End the maintenance.')
+    @args('--until', metavar='<date>',
+          help='UTC, or a distance such as 4h. Default: until --off.')
+    @_order_args(is_asked=False)
+    @_HOST
+    @_verb('Never fence this host while it is worked on; alarm only.')
+    def maintenance(self, host: str, reason: str, until: str | None = None,
+                    is_off: bool = False, is_dry: bool = False) -> int:
+        store = self._access.store()
+        if until is not None and is_off:
+            raise exception.OperatorError(
+                problem='cannot use --until with --off: expected one')
+        until_at = None
+        if until is not None:
+            now = store.now()
+            until_at = questions.parse_when(until, now, '--until',
+                                            is_future=True)
+            if until_at <= now:
+                raise exception.OperatorError(problem=(
+                    f'cannot use --until {until!r}: expected a time to '
+                    f'come, it is {words.clock(words.iso(now))} UTC'))
+        person = _person(reason)
+
+        def decide() -> orders.Ruling:
+            return orders.maintenance(
+                reading.find_host(store, host), store.controls(), person,
+                until_at, is_off)
+        return self._carry_out(decide, person, True, is_dry)
+
+    # -- to order: instances --------------------------------------------------
+
+    @_order_args()
+    @args('--host', metavar='<host>', help='All that it applies to there.')
+    @_INSTANCES
+    @_verb('Begin the recovery of instances whose host is down.')
+    def recover(self, reason: str, instances: typing.Sequence[str] = (),
+                host: str | None = None, is_sure: bool = False,
+                is_dry: bool = False) -> int:
+        store, person = self._access.store(), _person(reason)
+        uuids, on_host = self._which(instances, host)
+
+        def decide() -> orders.Ruling:
+            known = {row.host: row for row in store.snapshot().hosts}
+            open_ones = {row.instance_uuid: row for row in
+                         reading.open_recoveries(store)}
+            if on_host is not None:
+                pets = reading.all_pets(store, on_host)
+            else:
+                pets = store.pets(uuids=uuids)
+                _all_tagged(uuids, pets)
+            return orders.recover(pets, known, open_ones, store.controls(),
+                                  person, is_host_wide=on_host is not None)
+        return self._carry_out(decide, person, is_sure, is_dry)
+
+    @_order_args()
+    @args('--host', metavar='<host>', help='All that it applies to there.')
+    @_INSTANCES
+    @_verb('Begin the next attempt now.')
+    def retry(self, reason: str, instances: typing.Sequence[str] = (),
+              host: str | None = None, is_sure: bool = False,
+              is_dry: bool = False) -> int:
+        return self._order_on_recoveries(orders.retry, instances, host,
+                                         reason, is_sure, is_dry)
+
+    @_order_args()
+    @args('--host', metavar='<host>', help='All that it applies to there.')
+    @_INSTANCES
+    @_verb('End the recovery of instances; you take care of them.')
+    def abandon(self, reason: str, instances: typing.Sequence[str] = (),
+                host: str | None = None, is_sure: bool = False,
+                is_dry: bool = False) -> int:
+        return self._order_on_recoveries(orders.abandon, instances, host,
+                                         reason, is_sure, is_dry)
+
+    # -- to order: all, a cell or a host --------------------------------------
+
+    @_order_args(is_scoped=True, is_asked=False)
+    @_verb('Start no new recovery and power nothing off, until resume.')
+    def pause(self, reason: str, cell: str | None = None,
+              host: str | None = None, is_dry: bool = False) -> int:
+        store, person = self._access.store(), _person(reason)
+        scope, target = _scope(store, cell, host)
+        return self._carry_out(
+            lambda: orders.pause(scope, target, store.controls(), person),
+            person, True, is_dry)
+
+    @_order_args(is_scoped=True, is_asked=False)
+    @_verb('End a pause.')
+    def resume(self, reason: str, cell: str | None = None,
+               host: str | None = None, is_dry: bool = False) -> int:
+        store, person = self._access.store(), _person(reason)
+        scope, target = _scope(store, cell, host)
+        return self._carry_out(
+            lambda: orders.resume(scope, target, store.controls()),
+            person, True, is_dry)
+
+    @args('--off', action='store_true', dest='is_off',
+          help='Withdraw approvals.')
+    @_order_args(is_scoped=True)
+    @_verb('Let hosts that a storm holds back be powered off.')
+    def approve(self, reason: str, cell: str | None = None,
+                host: str | None = None, is_sure: bool = False,
+                is_dry: bool = False, is_off: bool = False) -> int:
+        store, person = self._access.store(), _person(reason)
+        scope, target = _scope(store, cell, host)
+        return self._carry_out(
+            lambda: orders.approve(scope, target, store.snapshot().hosts,
+                                   store.controls(), person, is_off),
+            person, is_sure, is_dry)
+
+    # -- how ------------------------------------------------------------------
+
+    def _guarded(self, method: Verb, extra: tuple[str, ...],
+                 given: dict[str, typing.Any]) -> int:
+        """Run one verb; nothing but an exit code comes out."""
+        self._as_json = bool(given.pop('as_json', False))
+        self._console = console_module.Console(
+            f'{self._name} {method.__name__}')
+
+        def run() -> int:
+            self._access = self._given_access or _access()
+            console_module.keep_screen_clean(self._access.is_debug)
+            if extra:
+                raise exception.OperatorError(problem=(
+                    f'cannot use {" ".join(extra)!r}: expected no such '
+                    f'word; see --help'))
+            if not str(given.get('reason', 'given')).strip():
+                raise exception.OperatorError(
+                    problem='cannot order without a reason: expected '
+                    '--reason with a text, found an empty one')
+            return method(self, **given)
+        return console_module.guarded(
+            self._console, run, self._as_json,
+            lambda: (self._access.log_file, self._access.is_debug))
+
+    def _show(self, document: reports.Document, screen:
+              collections.abc.Callable[[reports.Document, int], str]
+              ) -> int:
+        return self._say(document,
+                         '' if self._as_json else
+                         screen(document, self._console.width))
+
+    def _say(self, document: reports.Document, text: str) -> int:
+        if self._as_json:
+            self._console.show_json(document)
+        else:
+            self._console.show(text)
+        return int(document['exit_code'])
+
+    def _carry_out(self, decide: collections.abc.Callable[
+            [], orders.Ruling], person: orders.Person, is_sure: bool,
+            is_dry: bool) -> int:
+        return ordering.carry_out(
+            self._access.store(), self._console, decide, person,
+            ordering.Manner(is_sure, is_dry, self._as_json),
+            self._access.settings())
+
+    def _order_on_host(self, rule: collections.abc.Callable[
+            ..., orders.Ruling], name: str, reason: str,
+            epoch: int | None = None, is_sure: bool = False,
+            is_dry: bool = False) -> int:
+        store, person = self._access.store(), _person(reason)
+
+        def decide() -> orders.Ruling:
+            host = reading.find_host(store, name)
+            return rule(host, orders.Around(
+                pets=len(reading.all_pets(store, host.host)),
+                open_recoveries=len(reading.open_recoveries(
+                    store, host.host)),
+                orders=tuple(store.controls())), person, epoch)
+        return self._carry_out(decide, person, is_sure, is_dry)
+
+    def _order_on_recoveries(self, rule: collections.abc.Callable[
+            ..., orders.Ruling], instances: typing.Sequence[str],
+            host: str | None, reason: str, is_sure: bool, is_dry: bool
+            ) -> int:
+        store, person = self._access.store(), _person(reason)
+        uuids, on_host = self._which(instances, host)
+
+        def decide() -> orders.Ruling:
+            if on_host is not None:
+                rows = reading.open_recoveries(store, on_host)
+            else:
+                rows = reading.latest_recoveries(store, uuids)
+            return rule(rows, store.controls(), person,
+                        is_host_wide=on_host is not None)
+        return self._carry_out(decide, person, is_sure, is_dry)
+
+    def _which(self, instances: typing.Sequence[str], host: str | None
+               ) -> tuple[Uuids, str | None]:
+        """Return (uuids, None) or ([], host)."""
+        store = self._access.store()
+        if bool(instances) is (host is not None):
+            raise exception.OperatorError(problem=(
+                'cannot tell which instances: expected either names or '
+                'uuids, or --host'))
+        if host is not None:
+            return [], reading.find_host(store, host).host
+        return reading.find_instances(store, list(instances)), None
+
+
+def _access() -> access_module.Access:
+    import nova.conf
+    return access_module.Access(nova.conf.CONF)
+
+
+def _person(reason: str) -> orders.Person:
+    return orders.Person(console_module.actor(), reason.strip())
+
+
+def _scope(store: typing.Any, cell: str | None, host: str | None
+           ) -> tuple[str, str]:
+    if cell is not None and host is not None:
+        raise exception.OperatorError(
+            problem='cannot use --cell with --host: expected one of them')
+    if cell is not None:
+        return 'cell', reading.find_cell(store, cell)
+    if host is not None:
+        return 'host', reading.find_host(store, host).host
+    return 'all', ''
+
+
+def _expect_one_of(option: str, value: str | None,
+                   known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise exception.OperatorError(problem=(
+            f'cannot use {option} {value!r}: expected one of '
+            f'{", ".join(known)}'))
+
+
+def _all_tagged(uuids: list[str], pets: list[records.Pet]) -> None:
+    missing = sorted(set(uuids) - {pet.instance_uuid for pet in pets})
+    if missing:
+        raise exception.OperatorError(problem=(
+            f'cannot recover {", ".join(missing)}: expected an instance '
+            f'that is tagged for HA, it is not (or not any more)'))
+
+
+# -- nova-pets-manage ---------------------------------------------------------
+
+
+def main() -> int:
+    """Entry point of nova-pets-manage: the same without nova-manage.
+
+    Takes the words after ``nova-manage`` or after ``nova-manage pets``.
+    """
+    # Before anything of nova is imported: native threads (nova 31 patches
+    # when nova.cmd is imported).
+    os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', '1')
+    return run(sys.argv)
+
+
+def run(argv: list[str]) -> int:
+    """Parse as nova-manage does, and run one verb."""
+    console = console_module.Console('nova-pets-manage')
+    try:
+        return _run(argv)
+    except SystemExit as error:
+        # argparse says 2 for usage; for our verbs 2 means that somebody
+        # must act.
+        return int(questions.Exit.CANNOT_TELL) if error.code == 2 else \
+            int(error.code or 0)
+    # The boundary of a command, as in console.guarded: nova.conf missing or
+    # unreadable ends here.
+    except Exception as error:
+        console.complain(f'cannot start: {type(error).__name__}: {error}')
+        return int(questions.Exit.CANNOT_TELL)
+
+
+def _run(argv: list[str]) -> int:
+    from nova.cmd import common
+    import nova.conf
+    from nova import config
+    from oslo_config import cfg
+    from oslo_log import log as logging
+
+    commands = PetsCommands(name='nova-pets-manage')
+    categories = {CATEGORY: lambda: commands}
+    conf = nova.conf.CONF
+    conf.register_cli_opt(cfg.SubCommandOpt(
+        'category', title='Command categories',
+        handler=functools.partial(common.add_command_parsers,
+                                  categories=categories)))
+    verbs = [name for name, _method in common.methods_of(commands)]
+    config.parse_args(with_category(argv, verbs), init_rpc=False,
+                      prog=os.path.basename(argv[0]))
+    logging.setup(conf, 'nova')
+    if conf.category.name == 'version':
+        print(metadata.version('nova-pets'))
+        return 0
+    if conf.category.name == 'bash-completion':
+        common.print_bash_completion(categories)
+        return 0
+    method, words_given, options = common.get_action_fn()
+    return int(method(*words_given, **options))
+
+
+def with_category(argv: list[str], verbs: collections.abc.Collection[str]
+                  ) -> list[str]:
+    """Return the command line with the category before the verb.
+
+    >>> with_category(['nova-pets-manage', '--debug', 'status'], ['status'])
+    ['nova-pets-manage', '--debug', 'pets', 'status']
+    """
+    program, given = argv[:1], argv[1:]
+    for place, word in enumerate(given):
+        if word == CATEGORY or word in _PLAIN_WORDS:
+            return argv
+        if word in verbs:
+            return program + given[:place] + [CATEGORY] + given[place:]
+    # No verb: let the category's own parser say what is expected.
+    place = len(given)
+    is_value = False
+    for number, word in enumerate(given):
+        if word in ('-h', '--help') or not (
+                is_value or word.startswith('-')):
+            place = number
+            break
+        is_value = word.startswith('--') and '=' not in word
+    return program + given[:place] + [CATEGORY] + given[place:]
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,510 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person may order now, and the rows that the order would be.
+
+Pure: rows in, a Ruling out. The command only writes what the ruling says;
+the engines act on it, and check everything again when they do.
+"""
+
+import collections.abc
+import dataclasses
+import datetime
+
+from nova_pets.cmd import documents
+from nova_pets.cmd import words
+from nova_pets.model import records
+from nova_pets.model import states
+from nova_pets.planning import machine
+
+C = states.ControlKind
+H = states.HostState
+R = states.RecoveryState
+
+Orders = collections.abc.Iterable[records.Control]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ruling:
+    """What will be written, and what a person should read before."""
+
+    adds: tuple[records.Control, ...] = ()
+    ends: tuple[records.Control, ...] = ()
+    already: tuple[str, ...] = ()
+    """Sentences: this is so already, nothing is written for it."""
+    refused: tuple[str, ...] = ()
+    """Sentences: why not, and what to do instead."""
+    shown: tuple[tuple[str, str], ...] = ()
+    """(label, text): what speaks for and against it."""
+    effect: str = ''
+    """What the engines will do, one sentence."""
+    oath: str = ''
+    """What the person says by typing yes; empty: no question asked."""
+    after: tuple[str, ...] = ()
+    """What to do or look at afterwards."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Person:
+    """Who orders, and why."""
+
+    actor: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Around:
+    """What is known around one host."""
+
+    pets: int = 0
+    open_recoveries: int = 0
+    orders: tuple[records.Control, ...] = ()
+    """Active ones."""
+
+
+def _order(kind: states.ControlKind, scope: str, target: str,
+           person: Person, epoch: int | None = None,
+           until_at: datetime.datetime | None = None) -> records.Control:
+    return records.Control(
+        id=None, kind=kind, scope=scope, target=target, epoch=epoch,
+        reason=person.reason, actor=person.actor, until_at=until_at)
+
+
+def active(orders: Orders, kind: states.ControlKind, scope: str,
+           target: str = '') -> list[records.Control]:
+    return [order for order in orders
+            if order.active and order.kind is kind and
+            order.scope == scope and order.target == target]
+
+
+def stands(order: records.Control) -> str:
+    """Return "ordered by alice: 'reason'"."""
+    return f'ordered by {order.actor or "somebody"}: "{order.reason}"'
+
+
+# -- one host -----------------------------------------------------------------
+
+
+def fence(host: records.Host, around: Around, person: Person,
+          epoch: int | None = None) -> Ruling:
+    shown = _safety(host, around)
+    standing = active(around.orders, C.FENCE, 'host', host.host)
+    problem = _wrong_epoch(host, epoch)
+    if not problem and host.state is H.FENCING:
+        return Ruling(already=(f'{host.host} is being powered off already.',),
+                      shown=shown)
+    if not problem and standing:
+        return Ruling(already=(
+            f'{host.host}: {stands(standing[0])}.',), shown=shown)
+    if not problem and host.state in states.PROVEN_OFF:
+        problem = (f'{host.host} is proven off already '
+                   f'({_proof_of(host)}).')
+    elif not problem and host.state is H.UP:
+        problem = (
+            f'{host.host} is up and its heartbeat moves: a host that shows '
+            f'life is never fenced. If it must go, stop nova-compute and '
+            f'the machine by hand; the engines see it then.')
+    elif not problem and (host.state, 'operator_fence') not in \
+            machine.HOST_TRANSITIONS:
+        problem = _not_in_state(host, 'fenced')
+    if problem:
+        return Ruling(refused=(problem,), shown=shown)
+    return Ruling(
+        adds=(_order(C.FENCE, 'host', host.host, person, host.epoch),),
+        shown=shown,
+        effect=(f'An engine powers {host.host} off now and reads the power '
+                f'back. It passes a storm hold and maintenance, never a '
+                f'moving heartbeat. Whatever still runs there is lost.'),
+        oath=f'power off {host.host}',
+        after=('nova-manage pets status',
+               f'nova-manage pets history --host {host.host}'))
+
+
+def confirm_fenced(host: records.Host, around: Around, person: Person,
+                   epoch: int | None = None) -> Ruling:
+    """A person's word that the host is off; for its present epoch only."""
+    shown = _safety(host, around)
+    standing = [order for order in
+                active(around.orders, C.CONFIRM_FENCED, 'host', host.host)
+                if order.epoch == host.epoch]
+    problem = _wrong_epoch(host, epoch)
+    if not problem and host.state in states.PROVEN_OFF:
+        return Ruling(already=(f'{host.host} is proven off already '
+                               f'({_proof_of(host)}).',), shown=shown)
+    if not problem and standing:
+        return Ruling(already=(
+            f'{host.host}: {stands(standing[0])}; it is taken as proof '
+            f'while every witness is silent.',), shown=shown)
+    if not problem and (host.state, 'confirmed') not in \
+            machine.HOST_TRANSITIONS:
+        problem = _not_in_state(host, 'confirmed to be off')
+    alive = [witness for witness in documents.witnesses(host.evidence)
+             if witness['sign'] == states.Sign.LIFE]
+    if not problem and alive:
+        seen = '; '.join(f'{witness["witness"]}: {witness["detail"]}'
+                         for witness in alive)
+        problem = (
+            f'{host.host} shows life ({seen}): a host that is seen alive '
+            f'cannot be confirmed to be off. Power it off first, and wait '
+            f'until every witness is silent.')
+    if problem:
+        return Ruling(refused=(problem,), shown=shown)
+    return Ruling(
+        adds=(_order(C.CONFIRM_FENCED, 'host', host.host, person,
+                     host.epoch),),
+        shown=shown,
+        effect=(f'The engines take your word as the proof that {host.host} '
+                f'is off, for epoch {host.epoch} only and while every '
+                f'witness is silent. Its pets are then started elsewhere: '
+                f'if it still runs, their disks will be written twice.'),
+        oath=(f'{host.host} is powered off (epoch {host.epoch}), I looked, '
+              f'and it cannot start by itself'),
+        after=('nova-manage pets status',))
+
+
+def release(host: records.Host, around: Around, person: Person,
+            epoch: int | None = None) -> Ruling:
+    shown = _safety(host, around)
+    standing = active(around.orders, C.RELEASE, 'host', host.host)
+    problem = _wrong_epoch(host, epoch)
+    if not problem and host.state in (H.UP, H.RETURNING):
+        return Ruling(already=(
+            f'{host.host} is '
+            f'{"up" if host.state is H.UP else "coming back already"}.',),
+            shown=shown)
+    if not problem and standing:
+        return Ruling(already=(f'{host.host}: {stands(standing[0])}.',),
+                      shown=shown)
+    if not problem and host.state is H.FENCED:
+        leaving = words.count(around.open_recoveries, 'open recovery',
+                              'open recoveries')
+        problem = (
+            f'{host.host} is proven off, but its pets are still leaving '
+            f'({leaving}): it stays off until all have left. '
+            f'"nova-manage pets list --host {host.host}" shows them.')
+    elif not problem and (host.state, 'release') not in \
+            machine.HOST_TRANSITIONS:
+        problem = _not_in_state(host, 'released')
+    if problem:
+        return Ruling(refused=(problem,), shown=shown)
+    return Ruling(
+        adds=(_order(C.RELEASE, 'host', host.host, person, host.epoch),),
+        shown=shown,
+        effect=(f'{host.host} may come back: nova-compute removes the guests '
+                f'that were evacuated, and only when that was seen is '
+                f'forced_down cleared and the host up again. The engines '
+                f'do not power it on.'),
+        oath=f'let {host.host} come back',
+        after=(_drain(host.host),
+               f'then power on {host.host}, or start nova-compute there'))
+
+
+def _drain(host: str) -> str:
+    """Why: the queue outlives its consumer. A late start or rebuild in it
+    would run a second copy there without any check (design.md, 5)."""
+    return (f'BEFORE it is powered on, drop what its queue still holds '
+            f'(a late start in it would run a second copy): '
+            f'rabbitmqctl purge_queue -p VHOST compute.{host}')
+
+
+def maintenance(host: records.Host, orders: Orders, person: Person,
+                until_at: datetime.datetime | None, is_off: bool) -> Ruling:
+    standing = active(orders, C.MAINTENANCE, 'host', host.host)
+    if is_off:
+        if not standing:
+            return Ruling(already=(f'{host.host} is in no maintenance.',))
+        return Ruling(ends=tuple(standing), effect=(
+            f'{host.host} leaves maintenance: if it fails it is fenced '
+            f'again.'))
+    if standing and standing[0].until_at == until_at:
+        return Ruling(already=(
+            f'{host.host} is in maintenance already, '
+            f'{stands(standing[0])}.',))
+    notes = []
+    if host.state is not H.UP:
+        notes.append(('State', f'{host.state}: '
+                      f'{words.HOST_WORDS[host.state]}'))
+    until = f' until {words.clock(words.iso(until_at))} UTC' \
+        if until_at else ', until --off'
+    return Ruling(
+        adds=(_order(C.MAINTENANCE, 'host', host.host, person,
+                     until_at=until_at),),
+        ends=tuple(standing), shown=tuple(notes),
+        effect=(f'{host.host} is in maintenance{until}: if it falls silent '
+                f'it is not fenced, only alarmed about; its pets stay where '
+                f'they are.'))
+
+
+@dataclasses.dataclass(slots=True)
+class _Outcome:
+    """Gathered instance by instance."""
+
+    adds: list[records.Control] = dataclasses.field(default_factory=list)
+    already: list[str] = dataclasses.field(default_factory=list)
+    refused: list[str] = dataclasses.field(default_factory=list)
+    notes: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+
+# -- instances ----------------------------------------------------------------
+
+
+def recover(pets: collections.abc.Sequence[records.Pet],
+            hosts: dict[str, records.Host],
+            recoveries: dict[str, records.Recovery], orders: Orders,
+            person: Person, is_host_wide: bool = False) -> Ruling:
+    """Begin the recovery of pets whose host is not up."""
+    out, orders = _Outcome(), list(orders)
+    for pet in pets:
+        who = words.instance(pet.name, pet.instance_uuid)
+        host = hosts.get(pet.host or '')
+        open_one = recoveries.get(pet.instance_uuid)
+        standing = active(orders, C.RECOVER, 'instance', pet.instance_uuid)
+        if open_one is not None and open_one.state not in (
+                R.WAITING, R.NEEDS_OPERATOR):
+            out.already.append(
+                f'{who} is being recovered already: '
+                f'{words.RECOVERY_WORDS[open_one.state]}.')
+        elif standing:
+            out.already.append(f'{who}: {stands(standing[0])}.')
+        elif open_one is None and (host is None or
+                                   host.state in (H.UP, H.SUSPECT)):
+            out.refused.append(
+                f'{who} is on {pet.host or "no host"}, which is '
+                f'{host.state if host else "not known"}: only an instance '
+                f'whose host is down can be recovered. To move it from a '
+                f'living host use nova (live or cold migration).')
+        else:
+            out.adds.append(_order(C.RECOVER, 'instance', pet.instance_uuid,
+                                   person))
+    return _for_instances(
+        'recover', out,
+        'Its recovery begins at once when its host is proven off, whatever '
+        'keeps it from beginning by itself; every safety rule stays.',
+        is_host_wide)
+
+
+def retry(recoveries: collections.abc.Sequence[records.Recovery],
+          orders: Orders, person: Person, is_host_wide: bool = False
+          ) -> Ruling:
+    """Ask for the next attempt without waiting."""
+    out, orders = _Outcome(), list(orders)
+    for row in recoveries:
+        who = words.instance(row.name, row.instance_uuid)
+        standing = active(orders, C.RETRY, 'instance', row.instance_uuid)
+        if row.state in states.TERMINAL:
+            out.refused.append(f'{who} has no open recovery: the last one '
+                               f'{_ended(row)}.')
+        elif standing:
+            out.already.append(f'{who}: {stands(standing[0])}.')
+        elif row.state in states.IN_FLIGHT:
+            out.refused.append(
+                f'{who} has an attempt in flight '
+                f'({words.RECOVERY_WORDS[row.state]}): a second one beside '
+                f'it could run two copies. It goes on by itself.')
+        elif row.state in (R.PENDING, R.READY):
+            out.already.append(
+                f'{who} is next: {words.RECOVERY_WORDS[row.state]}.')
+        else:
+            out.adds.append(_order(C.RETRY, 'instance', row.instance_uuid,
+                                   person))
+    return _for_instances(
+        'retry', out,
+        'What earlier attempts left is settled again, then the next attempt '
+        'begins without waiting; every safety rule stays.',
+        is_host_wide)
+
+
+def abandon(recoveries: collections.abc.Sequence[records.Recovery],
+            orders: Orders, person: Person, is_host_wide: bool = False
+            ) -> Ruling:
+    """End recoveries; Nova's instance is left as it is."""
+    out, orders = _Outcome(), list(orders)
+    for row in recoveries:
+        who = words.instance(row.name, row.instance_uuid)
+        standing = active(orders, C.ABANDON, 'instance', row.instance_uuid)
+        if row.state in states.TERMINAL:
+            out.already.append(f'{who} has no open recovery: the last one '
+                               f'{_ended(row)}.')
+        elif standing:
+            out.already.append(f'{who}: {stands(standing[0])}.')
+        else:
+            if row.state in states.IN_FLIGHT:
+                out.notes.append((who, 'has an attempt in flight; the order '
+                                  'waits until that is settled'))
+            out.adds.append(_order(C.ABANDON, 'instance', row.instance_uuid,
+                                   person))
+    return _for_instances(
+        'abandon', out,
+        'The recovery ends, nothing more is tried in this epoch, and the '
+        'instance stays in nova as it is: you take care of it.',
+        is_host_wide)
+
+
+def _ended(row: records.Recovery) -> str:
+    return 'was abandoned' if row.state is R.ABANDONED else 'succeeded'
+
+
+def _for_instances(verb: str, outcome: _Outcome, effect: str,
+                   is_host_wide: bool) -> Ruling:
+    """One ruling for several instances.
+
+    With --host, those that it does not apply to are counted, not refused.
+    """
+    adds, already, refused = (outcome.adds, outcome.already,
+                              outcome.refused)
+    if is_host_wide and (already or refused):
+        others = words.count(len(already) + len(refused), 'instance')
+        already, refused = [f'{others} there: nothing to {verb}.'], []
+    if is_host_wide and not (adds or already):
+        already = [f'No instance there to {verb}.']
+    return Ruling(
+        adds=tuple(adds), already=tuple(already), refused=tuple(refused),
+        shown=tuple(outcome.notes), effect=effect if adds else '',
+        oath=f'{verb} {words.count(len(adds), "instance")}' if adds else '',
+        after=('nova-manage pets status',) if adds else ())
+
+
+# -- all, a cell or a host ----------------------------------------------------
+
+
+def pause(scope: str, target: str, orders: Orders, person: Person
+          ) -> Ruling:
+    standing = active(orders, C.PAUSE, scope, target)
+    if standing:
+        return Ruling(already=(
+            f'{scope_text(scope, target)} is paused already, '
+            f'{stands(standing[0])}.',))
+    return Ruling(
+        adds=(_order(C.PAUSE, scope, target, person),),
+        effect=(f'{scope_text(scope, target)}: no new recovery starts and '
+                f'no host is powered off; attempts in flight are finished. '
+                f'It stands until resume.'),
+        after=(f'nova-manage pets resume{_scope_option(scope, target)} '
+               f'--reason "..."',))
+
+
+def resume(scope: str, target: str, orders: Orders) -> Ruling:
+    orders = list(orders)
+    standing = active(orders, C.PAUSE, scope, target)
+    others = [order for order in orders
+              if order.active and order.kind is C.PAUSE and
+              order not in standing]
+    still = tuple(
+        f'Still paused: {scope_text(order.scope, order.target)}, '
+        f'{stands(order)}; nova-manage pets resume'
+        f'{_scope_option(order.scope, order.target)} --reason "..."'
+        for order in others)
+    if not standing:
+        return Ruling(already=(
+            f'{scope_text(scope, target)}: no such pause.',), after=still)
+    return Ruling(
+        ends=tuple(standing), after=still,
+        effect=f'{scope_text(scope, target)}: recoveries start again.')
+
+
+def approve(scope: str, target: str,
+            hosts: collections.abc.Iterable[records.Host],
+            orders: Orders, person: Person, is_off: bool = False) -> Ruling:
+    """Let hosts that a storm holds back be powered off.
+
+    An approval names each host and its epoch: nobody approves what has not
+    happened yet.
+    """
+    orders = list(orders)
+    covered = [host for host in hosts if _covers(scope, target, host)]
+    if is_off:
+        ends = [order for host in covered for order in
+                active(orders, C.APPROVAL, 'host', host.host)]
+        return Ruling(ends=tuple(ends), already=() if ends else (
+            f'{scope_text(scope, target)}: no approval stands.',),
+            effect='The approvals are withdrawn.' if ends else '')
+    held = [host for host in covered if host.reason == 'storm']
+    adds, already = [], []
+    for host in held:
+        standing = active(orders, C.APPROVAL, 'host', host.host)
+        if standing:
+            already.append(f'{host.host}: {stands(standing[0])}.')
+        else:
+            adds.append(_order(C.APPROVAL, 'host', host.host, person,
+                               host.epoch))
+    if not held:
+        return Ruling(refused=(
+            f'{scope_text(scope, target)}: no host is held back by a storm '
+            f'now, there is nothing to approve.',))
+    names = [order.target for order in adds]
+    return Ruling(
+        adds=tuple(adds), already=tuple(already),
+        shown=tuple((host.host, _witness_text(host)) for host in held),
+        effect=(f'{words.count(len(names), "host")} may be powered off '
+                f'although too many are silent at once: '
+                f'{words.listing(names)}.') if adds else '',
+        oath=(f'I looked at {words.listing(names)}; they are dead, and the '
+              f'network or the database is not the reason') if adds else '',
+        after=('nova-manage pets status',) if adds else ())
+
+
+def scope_text(scope: str, target: str) -> str:
+    if scope == 'all':
+        return 'The whole cloud'
+    return f'{scope.capitalize()} {target}'
+
+
+def _scope_option(scope: str, target: str) -> str:
+    return '' if scope == 'all' else f' --{scope} {target}'
+
+
+def _covers(scope: str, target: str, host: records.Host) -> bool:
+    return (scope == 'all' or
+            (scope == 'cell' and host.cell_uuid == target) or
+            (scope == 'host' and host.host == target))
+
+
+# -- what to show -------------------------------------------------------------
+
+
+def _safety(host: records.Host, around: Around
+            ) -> tuple[tuple[str, str], ...]:
+    """All that speaks for and against an act upon this host."""
+    state = f'{host.state}: {words.HOST_WORDS[host.state]}'
+    if host.reason:
+        state += f' ({documents.reason_text(host.reason)})'
+    shown = [('State', state), ('Epoch', str(host.epoch))]
+    if host.proof:
+        shown.append(('Proof', _proof_of(host)))
+    shown.append(('Witnesses', _witness_text(host)))
+    ready = {True: 'was seen to work', False: 'does not work',
+             None: 'was never asked'}[host.fence_ready]
+    shown.append(('Fence', ready + (f': {host.fence_detail}'
+                                    if host.fence_detail else '')))
+    if host.fence_attempts:
+        shown.append(('Tried', f'{words.count(host.fence_attempts, "time")} '
+                      f'in this epoch'))
+    shown.append(('Pets', f'{around.pets} known there'))
+    for order in around.orders:
+        covers = _covers(order.scope, order.target, host)
+        if order.active and covers and order.kind in (C.PAUSE,
+                                                      C.MAINTENANCE):
+            shown.append((str(order.kind).capitalize(), stands(order)))
+    return tuple(shown)
+
+
+def _witness_text(host: records.Host) -> str:
+    seen = [documents.witness_text(witness)
+            for witness in documents.witnesses(host.evidence)]
+    return '; '.join(seen) or 'nothing recorded'
+
+
+def _proof_of(host: records.Host) -> str:
+    return words.PROOF_WORDS.get(host.proof, str(host.proof)) \
+        if host.proof else 'no proof recorded'
+
+
+def _wrong_epoch(host: records.Host, epoch: int | None) -> str:
+    if epoch is None or epoch == host.epoch:
+        return ''
+    return (f'{host.host} is in epoch {host.epoch}, not {epoch}: things '
+            f'have changed since you looked. Look again: '
+            f'nova-manage pets hosts --host {host.host}')
+
+
+def _not_in_state(host: records.Host, wanted: str) -> str:
+    return (f'{host.host} cannot be {wanted} now: it is {host.state} '
+            f'({words.HOST_WORDS[host.state]}).')
