@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each filter and the weigher do with hosts, and what they read."""
+
+import os
+import threading
+
+from nova.scheduler import weights as nova_weights
+from nova import weights as weight_base
+import pytest
+
+from nova_pets import exception
+from nova_pets.model import states
+from nova_pets.scheduler import access
+from nova_pets.scheduler.filters import evacuation_gate
+from nova_pets.scheduler.filters import fenced_host
+from nova_pets.scheduler.filters import shared_storage
+from nova_pets.scheduler import picks
+from nova_pets.scheduler import request
+from nova_pets.scheduler import unsafe_hosts
+from nova_pets.scheduler.weights import evacuation_spread
+from nova_pets.tests.unit.scheduler import fakes
+
+H = states.HostState
+
+
+def hosts(*names):
+    return [fakes.host_state(name) for name in names]
+
+
+def passing(filter_, spec, host_states):
+    return [found.host for found in filter_.filter_all(host_states, spec)]
+
+
+def evacuation(request_id=fakes.OURS, **recovery):
+    """A request of an attempt, as the gate leaves it."""
+    spec = fakes.spec(request_id=request_id)
+    request.remember(spec, fakes.view(
+        host=H.FENCED, recovery=fakes.recovery(**recovery),
+        attempt=fakes.attempt(request_id, gate=states.Gate.CONSUMED)), True)
+    return spec
+
+
+# FencedHostFilter
+
+FIRST_BOOT = dict(ignore_hosts=(), cell=None)
+
+
+@pytest.mark.parametrize('state', sorted(set(H) - {H.UP}), ids=str)
+def test_nothing_goes_to_a_host_that_is_not_up(store, state):
+    store.unsafe = {'host2': state}
+    assert passing(fenced_host.FencedHostFilter(), fakes.spec(**FIRST_BOOT),
+                   hosts('host1', 'host2')) == ['host1']
+
+
+def test_first_boots_share_one_read(store, option):
+    option('pets_scheduler', 'cache_ttl', 60)
+    filter_ = fenced_host.FencedHostFilter()
+    for _ in range(5):
+        passing(filter_, fakes.spec(**FIRST_BOOT), hosts('host1', 'host2'))
+    assert store.calls == ['unsafe_hosts']
+
+
+def test_hosts_known_to_be_unsafe_stay_so_while_nothing_can_be_read(
+        store, option):
+    option('pets_scheduler', 'cache_ttl', 0)
+    store.unsafe = {'host2': H.DOWN}
+    filter_ = fenced_host.FencedHostFilter()
+    spec = fakes.spec(**FIRST_BOOT)
+    passing(filter_, spec, hosts('host1', 'host2'))
+    store.error = fakes.DatabaseAway()
+    assert passing(filter_, spec, hosts('host1', 'host2')) == ['host1']
+
+
+def test_without_any_answer_every_host_passes(store):
+    store.error = fakes.DatabaseAway()
+    assert passing(fenced_host.FencedHostFilter(), fakes.spec(),
+                   hosts('host1', 'host2')) == ['host1', 'host2']
+
+
+def test_a_worker_does_not_trust_what_its_master_read(
+        store, option, monkeypatch):
+    option('pets_scheduler', 'cache_ttl', 60)
+    unsafe_hosts.unsafe_hosts()
+    store.unsafe = {'host2': H.DOWN}
+    monkeypatch.setattr(os, 'getpid', lambda: -1)
+    assert unsafe_hosts.unsafe_hosts() == {'host2': H.DOWN}
+
+
+@pytest.mark.parametrize('mode', [states.Mode.OBSERVE, states.Mode.OFF],
+                         ids=str)
+def test_only_mode_act_takes_hosts_away(store, mode):
+    access.configure(mode, None)
+    store.unsafe = {'host2': H.DOWN}
+    assert passing(fenced_host.FencedHostFilter(), fakes.spec(),
+                   hosts('host1', 'host2')) == ['host1', 'host2']
+    assert store.calls == []
+
+
+def test_a_pet_stays_away_from_a_host_that_would_destroy_it(store):
+    store.tombstones = ['host2']
+    assert passing(fenced_host.FencedHostFilter(), evacuation(),
+                   hosts('host2', 'host3')) == ['host3']
+
+
+def test_an_unshelved_instance_stays_away_from_such_a_host_too(store):
+    store.tombstones = ['host2']
+    assert passing(fenced_host.FencedHostFilter(),
+                   fakes.spec(ignore_hosts=()),
+                   hosts('host2', 'host3')) == ['host3']
+
+
+def test_tombstones_are_not_read_for_what_is_no_pet(store):
+    spec = fakes.spec()
+    request.remember(spec, fakes.view(is_pet=False), True)
+    passing(fenced_host.FencedHostFilter(), spec, hosts('host2'))
+    assert store.calls == ['unsafe_hosts']
+
+
+def test_a_rebuild_in_place_keeps_its_host(store):
+    store.unsafe = {'host1': H.SUSPECT}
+    spec = fakes.spec()
+    spec.scheduler_hints = {'_nova_check_type': ['rebuild']}
+    assert passing(fenced_host.FencedHostFilter(), spec,
+                   hosts('host1')) == ['host1']
+
+
+# EvacuationGateFilter
+
+
+def test_the_gate_filter_refuses_before_any_host_is_looked_at(store):
+    store.views = [fakes.view(host=H.FENCED, recovery=fakes.recovery(),
+                              attempt=fakes.attempt())]
+    with pytest.raises(exception.GateRefused):
+        evacuation_gate.EvacuationGateFilter().filter_all(
+            hosts('host1'), fakes.spec())
+
+
+def test_the_gate_filter_reads_nothing_at_a_first_boot(store):
+    assert passing(evacuation_gate.EvacuationGateFilter(),
+                   fakes.spec(**FIRST_BOOT), hosts('host1')) == ['host1']
+    assert store.calls == []
+
+
+# SharedStorageFilter
+
+A = {'pets__storage': 'a'}
+B = {'pets__storage': 'b'}
+DOMAINS = [
+    ('same domain', {'storage_domain': 'a'}, A, False, True),
+    ('other domain', {'storage_domain': 'a'}, B, False, False),
+    ('host in none', {'storage_domain': 'a'}, {}, False, False),
+    ('source in none', {}, A, False, False),
+    ('both in none', {}, {}, False, False),
+    ('one domain', {'storage_domain': 'cloud'}, {}, True, True),
+    ('one domain beside another', {'storage_domain': 'cloud'}, A, True,
+     False),
+    ('from volume', {'is_bfv': True}, {}, False, True),
+    ('its owner accepts the loss', {'disk': 'rebuild'}, {}, False, True),
+]
+
+
+@pytest.mark.parametrize(
+    'recovery,metadata,one_domain,expected', [d[1:] for d in DOMAINS],
+    ids=[d[0] for d in DOMAINS])
+def test_an_evacuated_disk_stays_in_its_storage_domain(
+        option, recovery, metadata, one_domain, expected):
+    option('pets', 'one_storage_domain', one_domain)
+    assert shared_storage.SharedStorageFilter().host_passes(
+        fakes.host_state('host2', **metadata),
+        evacuation(**recovery)) is expected
+
+
+@pytest.mark.parametrize('fields', [FIRST_BOOT, {}],
+                         ids=['first boot', 'a move'])
+def test_other_requests_go_to_any_storage(store, fields):
+    assert shared_storage.SharedStorageFilter().host_passes(
+        fakes.host_state('host2'), fakes.spec(**fields))
+    assert store.calls == []
+
+
+# EvacuationSpreadWeigher
+
+
+def weigh(spec, *names, totals=None):
+    """Return the hosts as Nova orders them after this last weigher."""
+    weighed = [nova_weights.WeighedHost(host, 0.0) for host in hosts(*names)]
+    for one in weighed:
+        one.weight = (totals or {}).get(one.obj.host, 0.0)
+    weigher = evacuation_spread.EvacuationSpreadWeigher()
+    own = weight_base.normalize(weigher.weigh_objects(weighed, spec),
+                                minval=weigher.minval,
+                                maxval=weigher.maxval)
+    for one, weight in zip(weighed, own):
+        one.weight += weigher.weight_multiplier(one.obj) * weight
+    return [one.obj.host for one in
+            sorted(weighed, key=lambda w: w.weight, reverse=True)]
+
+
+def test_hosts_with_fewer_evacuations_in_flight_come_first(store):
+    store.in_flight = {'host1': 2, 'host2': 1}
+    assert weigh(evacuation(), 'host1', 'host2', 'host3') == [
+        'host3', 'host2', 'host1']
+
+
+def test_requests_at_once_see_each_others_choice(store):
+    first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2', 'host3')[0]
+             for n in range(6)]
+    assert first == ['host1', 'host2', 'host3'] * 2
+
+
+def test_a_much_emptier_host_does_not_get_them_all(store):
+    first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2',
+                   totals={'host1': 3.0})[0] for n in range(7)]
+    assert first.count('host2') == 2, first
+
+
+def test_many_threads_choose_evenly(store):
+    chosen = []
+
+    def choose(number):
+        chosen.append(weigh(evacuation(f'req-{number}'), 'host1', 'host2',
+                            'host3', 'host4')[0])
+
+    threads = [threading.Thread(target=choose, args=(n,))
+               for n in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {chosen.count(host) for host in chosen} == {10}
+
+
+def test_a_host_where_an_attempt_failed_is_the_last_choice(store):
+    store.in_flight = {'host2': 20, 'host3': 20}
+    assert weigh(evacuation(excluded=('host1',)), 'host1', 'host2',
+                 'host3')[-1] == 'host1'
+
+
+def test_a_negative_multiplier_stacks(store, option):
+    option('pets_scheduler', 'evacuation_spread_weight_multiplier', -1.0)
+    store.in_flight = {'host2': 1}
+    first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2')[0]
+             for n in range(3)]
+    assert first == ['host2'] * 3
+
+
+def test_an_aggregate_overrides_the_multiplier(store):
+    weigher = evacuation_spread.EvacuationSpreadWeigher()
+    host = fakes.host_state('host1',
+                            evacuation_spread_weight_multiplier='2.5')
+    assert weigher.weight_multiplier(host) == 2.5
+
+
+def test_without_tables_own_choices_still_spread(store):
+    store.error = fakes.DatabaseAway()
+    first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2')[0]
+             for n in range(4)]
+    assert first == ['host1', 'host2'] * 2
+
+
+@pytest.mark.parametrize('fields', [FIRST_BOOT, {}],
+                         ids=['first boot', 'a move'])
+def test_other_requests_are_not_weighed_and_read_nothing(store, fields):
+    assert weigh(fakes.spec(**fields), 'host1', 'host2') == [
+        'host1', 'host2']
+    assert store.calls == []
+
+
+def test_choices_are_forgotten_after_a_while():
+    now = [100.0]
+    recent = picks.Picks(monotonic=lambda: now[0])
+    recent.add('req-1', 'host1')
+    recent.add('req-1', 'host2')
+    assert (recent.count('host1'), recent.count('host2')) == (0, 1)
+    now[0] += picks.KEPT_S
+    recent.drop_old()
+    assert recent.count('host2') == 0
