@@ -55,7 +55,8 @@ class ThreadWorkers:
             LOG.debug('%s: %s', key, error)
         except exception.ClaimsLost as error:
             LOG.warning('%s: %s', key, error)
-        except exception.NovaUnavailable as error:
+        except (exception.NovaUnavailable,
+                exception.StoreUnavailable) as error:
             LOG.warning('%s: %s', key, error)
         # NOTE(pets): the outermost boundary of a worker; whatever a driver
         # or nova raised must not end the thread silently.

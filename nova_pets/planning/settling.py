@@ -116,6 +116,7 @@ class Findings:
         default_factory=dict)
     """Answers of living destinations."""
     tombstoned: frozenset[str] = frozenset()
+    is_adopted: bool = False
 
 
 def next_step(recovery: records.Recovery,

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One engine: renew, observe, plan, act, again, at its own pace.
+
+The imperative shell around planning. ``cycle()`` is one turn and may be
+driven by tests and the simulator; ``run()`` drives it in a worker of
+nova-scheduler and never raises.
+"""
+
+import collections
+import dataclasses
+import logging
+import threading
+import typing
+
+from nova_pets import exception
+from nova_pets.compute import base as compute_base
+from nova_pets.db import base as db_base
+from nova_pets.detectors import base as detectors_base
+from nova_pets.engine import attempts
+from nova_pets.engine import collector
+from nova_pets.engine import executor
+from nova_pets.engine import memory
+from nova_pets.engine import ports
+from nova_pets.engine import standing
+from nova_pets.engine import tagging
+from nova_pets.model import policy as policy_model
+from nova_pets.model import records
+from nova_pets.model import snapshot
+from nova_pets.model import states
+from nova_pets.planning import planner
+
+LOG = logging.getLogger(__name__)
+
+H = states.HostState
+
+_CALM = frozenset({H.UP, H.VACATED, H.RETURNING, H.UNPROVEN,
+                   H.QUARANTINED})
+TAG_EVERY_S = 5.0
+REPORT_EVERY_S = 15.0
+SCHEMA_EVERY_S = 60.0
+STANDSTILL_S = 30.0
+"""Pause while the schema does not fit."""
+
+
+class Engine:
+    def __init__(self, store: db_base.Store,
+                 door: compute_base.ComputeDoor,
+                 detectors: typing.Callable[
+                     [collector.Collector, memory.Memory],
+                     tuple[detectors_base.Detector, ...]],
+                 fencer: ports.Fencer, clock: ports.Clock,
+                 workers: ports.Workers, policy: policy_model.Policy,
+                 template: records.Engine,
+                 tenant_settings: frozenset[str],
+                 mode_now: ports.ModeNow, read_interval_s: float = 300.0):
+        """
+        :param detectors: makes them, given who reads the services.
+        :param template: this engine's row but for id and counters.
+        :param read_interval_s: how often each healthy host's fence is
+            looked at.
+        """
+        self._store = store
+        self._clock = clock
+        self._workers = workers
+        self._policy = policy
+        self._mode_now = mode_now
+        self._fencer = fencer
+        self._read_interval_s = read_interval_s
+        self.memory = memory.Memory()
+        self.standing = standing.Standing(store, clock, template, policy)
+        self._tags = tagging.Tagging(store, door, tenant_settings)
+        self._collector = collector.Collector(
+            store, door, (), fencer, clock, self.memory, workers, self._tags)
+        self._collector.detectors = detectors(self._collector, self.memory)
+        driver = attempts.AttemptDriver(
+            store, door, fencer, clock, self.memory, workers, self.standing)
+        self.executor = executor.Executor(
+            store, door, fencer, clock, self.memory, workers, self.standing,
+            self._tags, driver)
+        self._report: records.Json = {}
+        self._report_written: tuple[records.Json, float] | None = None
+        self._is_troubled = False
+        self._mode_said: states.Mode | None = None
+
+    # -- one turn --------------------------------------------------------------------
+
+    def cycle(self) -> float:
+        """Take one turn; return the seconds until the next one is due."""
+        self._check_schema()
+        mode, why_mode = self._mode_now()
+        if mode is not self._mode_said:
+            LOG.info('mode is %s%s', mode, f': {why_mode}' * bool(why_mode))
+            self._mode_said = mode
+        policy = dataclasses.replace(self._policy, mode=mode)
+        self.standing.renew(self._report_due(), mode)
+        if not self.standing.has_slot:
+            return self._idle_turn()
+        stored = self._store.snapshot()
+        self.standing.watch_peers(stored.engines)
+        if not self.standing.has_slot:
+            return self._pace(policy)
+        snap = self._collector.collect(self.standing.id, stored, policy)
+        plan = planner.plan(snap, policy)
+        for action in plan.actions:
+            self.executor.execute(action, snap, policy)
+        if self._is_first(stored):
+            self._housekeeping(stored, policy)
+        self._is_troubled = any(
+            view.row.state not in _CALM for view in snap.hosts.values()
+        ) or any(view.row.state in states.TRANSIENT
+                 for view in snap.recoveries)
+        self._report = self._describe(snap, plan.waits, why_mode, stored)
+        return self._pace(policy)
+
+    def _check_schema(self) -> None:
+        """:raises SchemaMismatch: neither mine nor one step newer."""
+        now = self._clock.monotonic()
+        if not self.memory.is_quiet(('turn', 'schema'), now):
+            self._store.check_schema()
+            self.memory.quiet(('turn', 'schema'), now + SCHEMA_EVERY_S)
+
+    def _idle_turn(self) -> float:
+        """A worker without a slot: look whether one is free."""
+        engines = tuple(self._store.engines())
+        self.standing.watch_peers(engines)
+        if self.standing.seek_slot(engines):
+            return 0.0
+        return self._policy.claim_ttl_s
+
+    def _pace(self, policy: policy_model.Policy) -> float:
+        if self._is_troubled:
+            return policy.active_interval_s
+        return min(policy.idle_interval_s, policy.report_interval_s / 4)
+
+    def _is_first(self, stored: snapshot.StoreSnapshot) -> bool:
+        """The lowest slot does what one engine is enough for; if it dies,
+        its slot is taken or the next one is the lowest."""
+        slots = [engine.slot for engine in stored.engines
+                 if engine.slot is not None]
+        return self.standing.engine.slot == min(slots, default=None)
+
+    # -- what one engine is enough for -------------------------------------------------
+
+    def _housekeeping(self, stored: snapshot.StoreSnapshot,
+                      policy: policy_model.Policy) -> None:
+        now = self._clock.monotonic()
+        if not self.memory.is_quiet(('turn', 'tags'), now):
+            self.memory.quiet(('turn', 'tags'), now + TAG_EVERY_S)
+            ready = tagging.fence_ready(stored)
+            cells = self._collector.cells
+            self._workers.submit(
+                ('turn', 'tags'),
+                lambda: self._turn_tags(cells, ready, policy))
+        self._look_at_fences(stored, now)
+
+    def _turn_tags(self, cells: list[typing.Any],
+                   ready: dict[str, bool | None],
+                   policy: policy_model.Policy) -> None:
+        self._tags.turn(cells, ready, policy)
+
+    def _look_at_fences(self, stored: snapshot.StoreSnapshot,
+                        now: float) -> None:
+        """One healthy host per cycle, each about every read_interval."""
+        bound = self._fencer.bound(row.host for row in stored.hosts)
+        for row in stored.hosts:
+            key = ('fence', row.host)
+            if row.state is not H.UP or row.owner is not None:
+                continue
+            if self.memory.is_quiet(key, now):
+                continue
+            if row.host not in bound and row.fence_ready is None:
+                continue
+            self.memory.quiet(key, now + self._read_interval_s)
+            self._workers.submit(
+                ('host', row.host),
+                lambda row=row: self.executor.check_fence(row))
+            return
+
+    # -- telling -----------------------------------------------------------------------
+
+    def _describe(self, snap: snapshot.Snapshot, waits: tuple[str, ...],
+                  why_mode: str, stored: snapshot.StoreSnapshot
+                  ) -> records.Json:
+        hosts = collections.Counter(
+            str(view.row.state) for view in snap.hosts.values())
+        return {
+            'waits': list(waits), 'mode_reason': why_mode,
+            'is_sane': snap.is_sane, 'why_not_sane': snap.why_not_sane,
+            'hosts': dict(sorted(hosts.items())),
+            'recoveries': len(snap.recoveries),
+            'problems': [problem for problem in
+                         (self._fencer.problem(), *stored.problems)
+                         if problem],
+            'bindings_digest': self._fencer.digest()}
+
+    def _report_due(self) -> records.Json | None:
+        """The report when it changed, or was not written for long."""
+        now = self._clock.monotonic()
+        written = self._report_written
+        if (written is not None and written[0] == self._report and
+                now - written[1] < REPORT_EVERY_S):
+            return None
+        self._report_written = (self._report, now)
+        return self._report
+
+    # -- for ever -----------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Take turns until ``stop``; never raises. What fails is logged
+        once per kind, and shown when it is over."""
+        trouble = ''
+        while not stop.is_set():
+            try:
+                pause_s = self.cycle()
+                if trouble:
+                    LOG.info('the engine works again')
+                    trouble = ''
+            except exception.SchemaMismatch as error:
+                pause_s = STANDSTILL_S
+                trouble = _say_once(trouble, error)
+            except exception.PetsException as error:
+                pause_s = self._policy.idle_interval_s
+                trouble = _say_once(trouble, error)
+            # NOTE(pets): the outermost boundary of the engine; an error of
+            # any library must not end it.
+            except Exception as error:
+                pause_s = self._policy.idle_interval_s
+                if trouble != repr(error):
+                    LOG.exception('unexpected error; the engine goes on')
+                trouble = repr(error)
+            stop.wait(pause_s)
+        try:
+            self.standing.resign()
+        except exception.PetsException as error:
+            LOG.debug('%s', error)
+
+
+def _say_once(before: str, error: Exception) -> str:
+    if before != repr(error):
+        LOG.error('%s', error)
+    return repr(error)

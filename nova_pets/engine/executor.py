@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hands of the engine: does what planning wants, persisting before acting.
+
+Each action claims its row by compare-and-swap first; whoever loses does
+nothing. Moves are written in the cycle; what touches Nova or a device runs
+in the workers. Recoveries' outside calls are engine/attempts.py.
+"""
+
+import dataclasses
+import logging
+import typing
+
+from nova_pets import exception
+from nova_pets.compute import base as compute_base
+from nova_pets.db import base as db_base
+from nova_pets.engine import attempts
+from nova_pets.engine import memory as memory_module
+from nova_pets.engine import ports
+from nova_pets.engine import standing as standing_module
+from nova_pets.engine import tagging
+from nova_pets.model import actions
+from nova_pets.model import policy as policy_model
+from nova_pets.model import reasons
+from nova_pets.model import records
+from nova_pets.model import snapshot
+from nova_pets.model import states
+from nova_pets.planning import instance_states
+from nova_pets.planning import machine
+from nova_pets.planning import protection
+
+LOG = logging.getLogger(__name__)
+
+H = states.HostState
+
+
+class Executor:
+    def __init__(self, store: db_base.Store,
+                 door: compute_base.ComputeDoor, fencer: ports.Fencer,
+                 clock: ports.Clock, memory: memory_module.Memory,
+                 workers: ports.Workers,
+                 standing: standing_module.Standing,
+                 tags: tagging.Tagging,
+                 driver: attempts.AttemptDriver):
+        self._store = store
+        self._door = door
+        self._fencer = fencer
+        self._clock = clock
+        self._memory = memory
+        self._workers = workers
+        self._standing = standing
+        self._tags = tags
+        self._driver = driver
+
+    def execute(self, action: actions.Action, snap: snapshot.Snapshot,
+                policy: policy_model.Policy) -> None:
+        """Do one action; a lost claim is not an error."""
+        try:
+            self._dispatch(action, snap, policy)
+        except exception.RowConflict as error:
+            LOG.debug('%s', error)
+
+    def _dispatch(self, action: actions.Action, snap: snapshot.Snapshot,
+                  policy: policy_model.Policy) -> None:
+        match action:
+            case actions.MoveHost():
+                self._move_host(snap.hosts[action.host].row, action)
+            case actions.Hold(kind='host'):
+                self._hold_host(snap.hosts[str(action.key)].row, action)
+            case actions.FenceHost():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._fence(row, action,
+                                                         policy))
+            case actions.ForceDown():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._force_down(row))
+            case actions.ForceUp():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._force_up(row))
+            case actions.ReadPower():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._read_power(row))
+            case actions.OpenRecoveries():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._open(row, policy))
+            case actions.EndControl():
+                self._store.end_control(action.control,
+                                        self._standing.actor, action.detail)
+            case _:
+                self._driver.execute(action, snap, policy)
+
+    def _work(self, host: str, call: typing.Callable[[], None]) -> None:
+        self._workers.submit(('host', host), call)
+
+    # -- host rows -----------------------------------------------------------------
+
+    def claim(self, row: records.Host) -> records.Host:
+        """Return the row as mine, with the generation to write against.
+
+        :raises RowConflict: someone else has it.
+        """
+        me = self._standing.id
+        if row.owner == me:
+            return row
+        generation = self._store.claim_host(row.host, row.generation, me)
+        if generation is None:
+            raise exception.RowConflict(kind='host', key=row.host,
+                                        expected=row.generation, owner=me)
+        return dataclasses.replace(row, generation=generation, owner=me)
+
+    def write(self, row: records.Host, new: records.Host,
+              event: records.Event | None) -> records.Host:
+        """Write what follows a claimed row; a host without trouble is given
+        up, so that any engine may notice its next failure."""
+        is_calm = new.state in (H.UP, H.SUSPECT, H.VACATED, H.RETURNING)
+        new = dataclasses.replace(
+            new, owner=None if is_calm else self._standing.id)
+        written = self._store.advance_host(
+            new, row.generation, self._standing.id, event)
+        if event is not None and event.to_state:
+            LOG.info('host %s: %s -> %s (%s)', row.host, row.state,
+                     new.state, event.text or reasons.text(event.code))
+        return written
+
+    def _event(self, row: records.Host, new: records.Host, text: str = ''
+               ) -> records.Event:
+        return records.Event(
+            code=new.reason, text=text, actor=self._standing.actor,
+            host=row.host, from_state=row.state, to_state=new.state,
+            evidence=new.evidence)
+
+    def _move_host(self, row: records.Host, action: actions.MoveHost,
+                   text: str = '') -> records.Host:
+        row = self.claim(row)
+        new = machine.advance_host(
+            row, action.event, reason=action.reason,
+            evidence=action.evidence, proof=action.proof,
+            proof_count=action.proof_count)
+        return self.write(row, new, self._event(row, new, text))
+
+    def _hold_host(self, row: records.Host, action: actions.Hold) -> None:
+        row = self.claim(row)
+        new = dataclasses.replace(row, reason=action.reason)
+        self.write(row, new, records.Event(
+            code=action.reason, text=action.detail,
+            actor=self._standing.actor, host=row.host))
+
+    # -- power -------------------------------------------------------------------------
+
+    def _fence(self, row: records.Host, action: actions.FenceHost,
+               policy: policy_model.Policy) -> None:
+        """Intent, power-off, read-back, proof; then forced_down at once."""
+        row = self._move_host(row, actions.MoveHost(
+            row.host, row.generation, action.event, action.reason,
+            evidence=row.evidence))
+
+        def may_act() -> str | None:
+            return self._standing.why_not_act() or self._sign_of_life(row)
+
+        may_act_now = may_act()
+        if may_act_now:
+            raise exception.ClaimsLost(reason=may_act_now)
+        result = self._fencer.fence(row.host, may_act)
+        evidence = result.evidence
+        if result.is_proven:
+            self._memory.saw_power(row.host, True, self._clock.monotonic())
+            count = self._count(row)
+            row = self._move_host(row, actions.MoveHost(
+                row.host, row.generation, 'proven_off', 'proven_off',
+                evidence=evidence, proof=states.ProofKind.POWER_OFF,
+                proof_count=count), result.detail)
+            self._force_down(row)
+            return
+        is_last = row.fence_attempts >= policy.fence_attempts
+        self._move_host(row, actions.MoveHost(
+            row.host, row.generation,
+            'fence_failed' if is_last else 'fence_retry',
+            'fence_failed' if is_last else 'fence_retry',
+            evidence=evidence), result.detail)
+
+    def _sign_of_life(self, row: records.Host) -> str | None:
+        """I4: a heartbeat that moved since the intent forbids the act."""
+        silent_s = self._memory.silent_s(row.host, row.cell_uuid)
+        age_s = self._memory.read_age_s(row.cell_uuid,
+                                        self._clock.monotonic())
+        if age_s is None or silent_s <= 0:
+            return f'{row.host} shows a moving heartbeat'
+        return None
+
+    def _count(self, row: records.Host) -> int | None:
+        """Return report_count read now, after the power read OFF."""
+        for service in self._door.services(row.cell_uuid):
+            if service.host == row.host:
+                return service.report_count
+        return self._memory.count(row.host)
+
+    def _force_down(self, row: records.Host) -> None:
+        row = self.claim(row)
+        self._standing.guard()
+        self._door.set_forced_down(row.cell_uuid, row.host, True)
+        if not row.forced_down:
+            self.write(row, dataclasses.replace(row, forced_down=True),
+                       records.Event(code='not_forced_down',
+                                     text='forced down in nova',
+                                     actor=self._standing.actor,
+                                     host=row.host))
+
+    def _force_up(self, row: records.Host) -> None:
+        row = self.claim(row)
+        self._standing.guard()
+        self._door.set_forced_down(row.cell_uuid, row.host, False)
+        self._move_host(row, actions.MoveHost(
+            row.host, row.generation, 'clean', 'returned'))
+
+    def _read_power(self, row: records.Host) -> None:
+        """Keep the proof fresh; anything but OFF voids it."""
+        started = self._clock.monotonic()
+        reading = self._fencer.read(row.host)
+        self._memory.saw_power(row.host, reading.is_off, started)
+        if reading.is_off:
+            if row.reason in ('power_unreadable',):
+                self._hold_host(row, actions.Hold(
+                    'host', row.host, row.generation, 'proven_off'))
+            return
+        if reading.is_working:
+            self._move_host(row, actions.MoveHost(
+                row.host, row.generation, 'life_seen', 'power_not_off',
+                evidence={'power': reading.detail}), reading.detail)
+        elif row.reason != 'power_unreadable':
+            self._hold_host(row, actions.Hold(
+                'host', row.host, row.generation, 'power_unreadable',
+                reading.detail))
+
+    def check_fence(self, row: records.Host) -> None:
+        """Ask the devices of a healthy host, so that "protected" means that
+        its fence was seen to work lately."""
+        try:
+            reading = self._fencer.read(row.host)
+            is_ready, detail = reading.is_working, reading.detail
+        except exception.BindingsInvalid as error:
+            is_ready, detail = False, str(error)
+        if row.fence_ready is is_ready:
+            return
+        claimed = self.claim(row)
+        self.write(claimed, dataclasses.replace(
+            claimed, fence_ready=is_ready, fence_detail=detail[:250]), None)
+
+    # -- records -------------------------------------------------------------------------
+
+    def _open(self, row: records.Host, policy: policy_model.Policy) -> None:
+        """Read the host's pets afresh and create the missing records."""
+        row = self.claim(row)
+        found = self._tags.pets_on(row, policy)
+        new = []
+        for instance, pet in found:
+            blocking = [code for code in pet.unprotected
+                        if code in protection.BLOCKING]
+            original = instance_states.original_vm_state(instance)
+            new.append(records.Recovery(
+                id=None, instance_uuid=pet.instance_uuid,
+                cell_uuid=pet.cell_uuid, project_id=pet.project_id,
+                name=pet.name, source=row.host, epoch=row.epoch,
+                state=(states.RecoveryState.NEEDS_OPERATOR if blocking
+                       else states.RecoveryState.PENDING),
+                reason='unprotected' if blocking else 'source_down',
+                detail='; '.join(reasons.text(code) for code in blocking),
+                priority=pet.priority, original_vm_state=original,
+                desired_power=instance_states.desired_power(
+                    original, instance.task_state),
+                is_bfv=pet.is_bfv, disk=pet.disk,
+                storage_domain=pet.storage_domain))
+        created = 0
+        if new:
+            created = self._store.open_recoveries(new, records.Event(
+                code='source_down', actor=self._standing.actor,
+                host=row.host, evidence=row.evidence))
+        if created:
+            LOG.info('host %s: %d recoveries opened', row.host, created)
+        self._memory.opened(row.host, (row.epoch, row.state))

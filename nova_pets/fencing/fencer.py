@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's hands on power: registry, sequence and limits in one place.
+
+Decides nothing: whether a host may be fenced is asked before every request.
+"""
+
+import collections.abc
+
+from nova_pets import exception
+from nova_pets.fencing import registry
+from nova_pets.fencing import sequence
+
+
+class Fencer:
+    """:param query_timeout_s: for one answer of one device.
+    :param fence_timeout_s: for a whole fencing attempt, all levels.
+    """
+
+    def __init__(self, devices: registry.Registry, clock: sequence.Clock,
+                 query_timeout_s: float, fence_timeout_s: float):
+        self._devices = devices
+        self._clock = clock
+        self._query_timeout_s = query_timeout_s
+        self._fence_timeout_s = fence_timeout_s
+
+    def bound(self, hosts: collections.abc.Iterable[str]) -> frozenset[str]:
+        return self._devices.bound(hosts)
+
+    def digest(self) -> str:
+        return self._devices.digest()
+
+    def problem(self) -> str | None:
+        return self._devices.problem()
+
+    def uses_fake(self) -> bool:
+        return self._devices.uses_fake()
+
+    def read(self, host: str) -> sequence.PowerReading:
+        """Ask every device of the host once; nothing is switched."""
+        try:
+            levels = self._devices.levels(host)
+        except exception.BindingsInvalid as error:
+            return sequence.PowerReading(False, False, {}, str(error))
+        return sequence.read_power(levels, self._query_timeout_s)
+
+    def fence(self, host: str, may_act: collections.abc.Callable[
+            [], str | None]) -> sequence.FenceResult:
+        try:
+            levels = self._devices.levels(host)
+        except exception.BindingsInvalid as error:
+            return sequence.FenceResult(False, None, {}, str(error))
+        return sequence.fence(levels, self._clock, self._fence_timeout_s,
+                              may_act, self._query_timeout_s)
