@@ -5,6 +5,7 @@ Reads Nova's configuration. Nothing is built at import; what holds a
 connection, a lock or a thread is built after fork, by whoever asks first.
 """
 
+from importlib import metadata
 import os
 import threading
 import typing
@@ -29,7 +30,6 @@ from nova_pets.fencing import sequence
 from nova_pets.model import policy
 from nova_pets.model import records
 from nova_pets.model import states
-from nova_pets import version
 
 CONF = nova.conf.CONF
 
@@ -108,7 +108,7 @@ def build_engine(conf: typing.Any = CONF, gate_loaded: bool | None = None,
     worker = worker or str(os.getpid())
     hands = build_fencer(conf)
     template = records.Engine(
-        id='', host=conf.host, worker=worker, version=version.version(),
+        id='', host=conf.host, worker=worker, version=_version(),
         mode=states.Mode.OBSERVE, bindings_digest=hands.digest(),
         gate_loaded=_is_gate_loaded() if gate_loaded is None
         else gate_loaded)
@@ -131,3 +131,10 @@ def _is_gate_loaded() -> bool:
 
     return any(getattr(known, '__module__', '').startswith('nova_pets.')
                for known in request_filter.ALL_REQUEST_FILTERS)
+
+
+def _version() -> str:
+    try:
+        return metadata.version('nova-pets')
+    except metadata.PackageNotFoundError:
+        return 'unknown'
