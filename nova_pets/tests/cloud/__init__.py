@@ -82,9 +82,13 @@ Notes
     * Code that must look like a service's own, for instance an engine outside
       of the scheduler, runs in ``with processes.running_as(process)``.
       Threads inherit this. Code of the test itself belongs to no process.
+    * The bus hands an exception of an RPC server to the caller as it is; a real
+      one makes RemoteError of what nova does not know.
     * ``c.databases.transactions`` counts transactions by process and kind.
     * The log of all services is ``c.directory``/nova.log.
 """
 
-from nova_pets.tests.cloud import bootstrap  # noqa: F401
+from nova_pets.tests.cloud import bootstrap
 from nova_pets.tests.cloud.embedded import EmbeddedCloud  # noqa: F401
+
+bootstrap.restore_environment()

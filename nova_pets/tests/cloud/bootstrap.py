@@ -8,9 +8,17 @@ the way.
 
 import os
 
-os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', '1')
+_SWITCH = 'OS_NOVA_DISABLE_EVENTLET_PATCHING'
+_before = os.environ.get(_SWITCH)
+os.environ[_SWITCH] = '1'
 
 import nova.monkey_patch  # noqa: E402
 
 if hasattr(nova.monkey_patch, 'patch'):
     nova.monkey_patch.patch(backend='threading')
+
+
+def restore_environment():
+    """Let child processes choose their own way, once Nova is imported."""
+    if _before is None:
+        os.environ.pop(_SWITCH, None)

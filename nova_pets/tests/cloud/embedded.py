@@ -99,6 +99,7 @@ class EmbeddedCloud(rest.RestVerbs):
         self.flavors = {}
         self.services = {}
         self._graves = []
+        self._is_closed = False
         self._before = set()
 
     # Life of the cloud
@@ -121,6 +122,9 @@ class EmbeddedCloud(rest.RestVerbs):
 
     def close(self):
         """End every thread of the cloud and remove all that it changed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.board.release_all()
         for service in list(self.services.values()) + self._graves:
             self._bury(service)
@@ -193,7 +197,8 @@ class EmbeddedCloud(rest.RestVerbs):
         level = root.level
         root.addHandler(handler)
         root.setLevel(logging.INFO)
-        for noisy in ('alembic', 'oslo_db.sqlalchemy'):
+        for noisy in ('alembic', 'oslo_db.sqlalchemy',
+                      'nova.api.openstack.requestlog'):
             logging.getLogger(noisy).setLevel(logging.WARNING)
 
         def restore():
@@ -469,7 +474,7 @@ class EmbeddedCloud(rest.RestVerbs):
         self.board.wait_held(point, instance, timeout_s)
 
     def fail(self, name, point, error, times=-1, instance=None):
-        """Raise an error (class or instance) at a point.
+        """Raise an error (instance, or what makes one) at a point.
 
         :param times: how often; -1: until release() of what is returned.
         """

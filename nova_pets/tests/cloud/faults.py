@@ -82,7 +82,7 @@ class Failure(Rule):
 
     def apply(self, process, instance):
         error = self.error
-        raise error() if isinstance(error, type) else error
+        raise error if isinstance(error, BaseException) else error()
 
 
 class Deferral(Rule):

@@ -9,12 +9,12 @@ import socket
 import threading
 import time
 
-from keystoneauth1 import loading
-import pytest
+from nova_pets.tests.cloud import processes
 
+from keystoneauth1 import loading
 from nova import context as nova_context
 from nova import objects
-from nova_pets.tests.cloud import processes
+import pytest
 
 
 def _connect(cloud, host):
