@@ -54,6 +54,10 @@ class Console:
     def show(self, text: str) -> None:
         print(text)
 
+    def show_lines(self, lines: list[str]) -> None:
+        for line in lines:
+            print(line)
+
     def show_json(self, document: dict[str, typing.Any]) -> None:
         print(json.dumps(document, indent=2, ensure_ascii=False))
 

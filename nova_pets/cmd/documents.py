@@ -157,12 +157,17 @@ def attempt(row: records.Attempt, now: Now) -> Document:
     }
 
 
-def order(row: records.Control, now: Now) -> Document:
-    """A person's standing order or request (a row of pets_controls)."""
+def order(row: records.Control, now: Now, target_name: str | None = None
+          ) -> Document:
+    """A person's standing order or request (a row of pets_controls).
+
+    :param target_name: of an instance, where known.
+    """
     return {
         'id': row.id, 'kind': str(row.kind),
         'kind_text': words.ORDER_WORDS.get(row.kind, str(row.kind)),
-        'scope': row.scope, 'target': row.target, 'epoch': row.epoch,
+        'scope': row.scope, 'target': row.target,
+        'target_name': target_name, 'epoch': row.epoch,
         'reason': row.reason, 'actor': row.actor, 'active': row.active,
         'created_at': words.iso(row.created_at),
         'since_s': words.seconds_since(row.created_at, now),

@@ -17,86 +17,25 @@ import sys
 import typing
 
 from nova_pets import exception
-from nova_pets.cmd import access as access_module
+from nova_pets.cmd import arguments
 from nova_pets.cmd import check as check_module
 from nova_pets.cmd import console as console_module
-from nova_pets.cmd import ordering
+from nova_pets.cmd import instance_orders
+from nova_pets.cmd import instance_screen
 from nova_pets.cmd import orders
 from nova_pets.cmd import questions
 from nova_pets.cmd import reading
 from nova_pets.cmd import reports
 from nova_pets.cmd import screens
+from nova_pets.cmd import verb
 from nova_pets.cmd import words
-from nova_pets.model import records
 from nova_pets.model import states
 
 CATEGORY = 'pets'
 _PLAIN_WORDS = ('version', 'bash-completion')
 
-Verb = collections.abc.Callable[..., int]
-Uuids = list[str]
-"""An alias, because the verb named list hides the type in the class."""
 
-
-def args(*flags: str, **settings: typing.Any
-         ) -> collections.abc.Callable[[Verb], Verb]:
-    """Declare one argument in the form that nova.cmd.common reads.
-
-    NOTE(pets): the same as nova.cmd.common.args, which cannot be imported
-    here: nova-pets-manage has to say first how nova runs its threads.
-    """
-    def _decorator(verb: Verb) -> Verb:
-        verb.__dict__.setdefault('args', []).insert(0, (flags,
-                                                        dict(settings)))
-        return verb
-    return _decorator
-
-
-def _verb(description: str) -> collections.abc.Callable[[Verb], Verb]:
-    """Make a method a verb: with --json, and with no way out but an exit
-    code."""
-    def _decorator(method: Verb) -> Verb:
-        @functools.wraps(method)
-        def verb(self: 'PetsCommands', *extra: str,
-                 **given: typing.Any) -> int:
-            return self._guarded(method, extra, given)
-        verb.description = description  # type: ignore[attr-defined]
-        return args('--json', action='store_true', dest='as_json',
-                    help='Print JSON with stable keys.')(verb)
-    return _decorator
-
-
-def _order_args(is_scoped: bool = False, is_asked: bool = True
-                ) -> collections.abc.Callable[[Verb], Verb]:
-    """The arguments that every order has."""
-    def _decorator(verb: Verb) -> Verb:
-        declared = [args('--reason', metavar='<text>', required=True,
-                         help='Why; kept in the history.')]
-        if is_scoped:
-            declared += [
-                args('--cell', metavar='<uuid>', help='Only this cell.'),
-                args('--host', metavar='<host>', help='Only this host.')]
-        if is_asked:
-            declared.append(args(
-                '--yes', action='store_true', dest='is_sure',
-                help='Do not ask; for programs and the very sure.'))
-        declared.append(args(
-            '--dry-run', action='store_true', dest='is_dry',
-            help='Show what would be ordered, and order nothing.'))
-        for one in reversed(declared):
-            verb = one(verb)
-        return verb
-    return _decorator
-
-
-_EPOCH = args('--epoch', type=int, metavar='<number>',
-              help='Order it only in this failure epoch of the host.')
-_HOST = args('host', metavar='<host>', help='Name of the compute host.')
-_INSTANCES = args('instances', metavar='<instance>', nargs='*',
-                  help='uuid, a unique first part of it, or a unique name.')
-
-
-class PetsCommands:
+class PetsCommands(verb.Verbs):
     """The category ``pets``; every public method is a verb."""
 
     description = (
@@ -108,14 +47,9 @@ class PetsCommands:
         'under way; 2 somebody must act, an order was refused, or no engine '
         'is alive; 3 cannot tell (usage, database, schema); 255 unexpected.')
 
-    def __init__(self, access: access_module.Access | None = None,
-                 name: str = 'nova-manage pets'):
-        self._given_access = access
-        self._name = name
-
     # -- the tables -----------------------------------------------------------
 
-    @_verb('Create or upgrade the tables of nova-pets in the API database.')
+    @verb.verb('Create or upgrade the tables in the API database.')
     def db_sync(self) -> int:
         from nova_pets.db import schema
         engine = self._access.database_engine()
@@ -128,7 +62,7 @@ class PetsCommands:
             if before == after else
             f'The tables went from schema {before or "none"} to {after}.')
 
-    @_verb('Show the schema of the tables, and the one that is expected.')
+    @verb.verb('Show the schema of the tables, and the one that is expected.')
     def db_version(self) -> int:
         from nova_pets.db import schema
         found = schema.version(self._access.database_engine())
@@ -143,9 +77,9 @@ class PetsCommands:
                           'problem': problem or None},
                          problem or f'{found}')
 
-    @args('--before', metavar='<date>', required=True,
-          help='UTC: 2026-11-21, "2026-11-21 03:14", or 30d (ago).')
-    @_verb('Delete old history: closed recoveries, events, ended orders.')
+    @arguments.args('--before', metavar='<date>', required=True,
+                    help='UTC: 2026-11-21, "2026-11-21 03:14", or 30d (ago).')
+    @verb.verb('Delete old history: closed recoveries, events, ended orders.')
     def purge(self, before: str) -> int:
         store = self._access.store()
         now = store.now()
@@ -156,29 +90,30 @@ class PetsCommands:
                 f'expected a time in the past, it is '
                 f'{words.clock(words.iso(now))} UTC'))
         counts = store.purge(when)
-        text = ', '.join(f'{table} {number}' for table, number
-                         in sorted(counts.items()))
+        text = ', '.join(f'{number} {table.removeprefix("pets_")}'
+                         for table, number in sorted(counts.items()))
         return self._say(
             {'exit_code': 0, 'before': words.iso(when), 'deleted': counts},
             f'Deleted what was closed before {words.clock(words.iso(when))} '
-            f'UTC: {text or "nothing"}.')
+            f'UTC:\n  {text or "nothing"}.')
 
     # -- to look --------------------------------------------------------------
 
-    @_verb('What is broken, what is done about it, what you may do.')
+    @verb.verb('What is broken, what is done about it, what you may do.')
     def status(self) -> int:
         facts = reading.facts(self._access.store(),
                               self._access.settings())
         return self._show(reports.status(facts), screens.status)
 
-    @args('--state', metavar='<state>',
-          help='protected, unprotected, or the state of its recovery.')
-    @args('--project', metavar='<project>', help='Only of this project.')
-    @args('--host', metavar='<host>', help='Only on this host.')
-    @_verb('The instances that are tagged for HA.')
+    @arguments.args('--state', metavar='<state>',
+                    help='protected, unprotected, or a state of recovery.')
+    @arguments.args('--project', metavar='<project>',
+                    help='Only of this project.')
+    @arguments.args('--host', metavar='<host>', help='Only on this host.')
+    @verb.verb('The instances that are tagged for HA.')
     def list(self, host: str | None = None, project: str | None = None,
              state: str | None = None) -> int:
-        _expect_one_of('--state', state, ('protected', 'unprotected') +
+        verb.expect_one_of('--state', state, ('protected', 'unprotected') +
                        tuple(str(one) for one in sorted(states.OPEN)))
         store = self._access.store()
         if host is not None:
@@ -188,12 +123,13 @@ class PetsCommands:
         return self._show(reports.instances(facts, host, project, state),
                           screens.instances)
 
-    @args('--state', metavar='<state>', help='Only in this state.')
-    @args('--host', metavar='<host>', help='Only this one, with details.')
-    @_verb('The compute hosts, their states and their fences.')
+    @arguments.args('--state', metavar='<state>', help='Only in this state.')
+    @arguments.args('--host', metavar='<host>',
+                    help='Only this one, with details.')
+    @verb.verb('The compute hosts, their states and their fences.')
     def hosts(self, host: str | None = None, state: str | None = None
               ) -> int:
-        _expect_one_of('--state', state,
+        verb.expect_one_of('--state', state,
                        tuple(str(one) for one in states.HostState))
         store = self._access.store()
         if host is not None:
@@ -202,9 +138,9 @@ class PetsCommands:
                               is_watching=False)
         return self._show(reports.hosts(facts, host, state), screens.hosts)
 
-    @args('instance', metavar='<instance>',
-          help='uuid, a unique first part of it, or a unique name.')
-    @_verb('One instance: what state, since when, waiting for what, what '
+    @arguments.args('instance', metavar='<instance>',
+                    help='uuid, a unique first part of it, or a unique name.')
+    @verb.verb('One instance: what state, since when, waiting for what, what '
            'was tried, what may be done now.')
     def show(self, instance: str) -> int:
         store = self._access.store()
@@ -221,15 +157,16 @@ class PetsCommands:
         return self._show(
             reports.instance(pet, recovery, tried,
                              store.host(name) if name else None, facts),
-            screens.instance)
+            instance_screen.screen)
 
-    @args('--limit', type=int, default=1000, metavar='<lines>',
-          help='The newest lines only (default 1000).')
-    @args('--since', metavar='<date>',
-          help='UTC: 2026-11-21, "2026-11-21 03:14", or 2h (ago).')
-    @args('--host', metavar='<host>', help='Only of this host.')
-    @args('--instance', metavar='<instance>', help='Only of this instance.')
-    @_verb('Who did what, when and why.')
+    @arguments.args('--limit', type=int, default=1000, metavar='<lines>',
+                    help='The newest lines only (default 1000).')
+    @arguments.args('--since', metavar='<date>',
+                    help='UTC: 2026-11-21, "2026-11-21 03:14", or 2h (ago).')
+    @arguments.args('--host', metavar='<host>', help='Only of this host.')
+    @arguments.args('--instance', metavar='<instance>',
+                    help='Only of this instance.')
+    @verb.verb('Who did what, when and why.')
     def history(self, instance: str | None = None, host: str | None = None,
                 since: str | None = None, limit: int = 1000) -> int:
         if limit < 1:
@@ -249,9 +186,9 @@ class PetsCommands:
             reports.history(events, reading.names(store, events)),
             screens.history)
 
-    @args('--fencing', action='store_true', dest='with_fencing',
-          help='Ask every fencing device for its power state too.')
-    @_verb('What is wrong with the configuration.')
+    @arguments.args('--fencing', action='store_true', dest='with_fencing',
+                    help='Ask every fencing device for its power state too.')
+    @verb.verb('What is wrong with the configuration.')
     def check(self, with_fencing: bool = False) -> int:
         document = check_module.run(
             self._access, None if self._as_json else self._console,
@@ -260,17 +197,17 @@ class PetsCommands:
 
     # -- to order: hosts ------------------------------------------------------
 
-    @_EPOCH
-    @_order_args()
-    @_HOST
-    @_verb('Power a host off and prove it, although it is held back.')
+    @arguments.EPOCH
+    @arguments.order_args()
+    @arguments.HOST
+    @verb.verb('Power a host off and prove it, although it is held back.')
     def fence(self, host: str, reason: str, **manner: typing.Any) -> int:
         return self._order_on_host(orders.fence, host, reason, **manner)
 
-    @_EPOCH
-    @_order_args()
-    @_HOST
-    @_verb('Give your word that a host is off; its pets start elsewhere.')
+    @arguments.EPOCH
+    @arguments.order_args()
+    @arguments.HOST
+    @verb.verb('Give your word that a host is off; its pets start elsewhere.')
     def confirm_fenced(self, host: str, reason: str,
                        epoch: int | None = None, is_sure: bool = False,
                        is_dry: bool = False) -> int:
@@ -283,20 +220,20 @@ class PetsCommands:
         return self._order_on_host(orders.confirm_fenced, host, reason,
                                    epoch, is_sure, is_dry)
 
-    @_EPOCH
-    @_order_args()
-    @_HOST
-    @_verb('Let a host come back.')
+    @arguments.EPOCH
+    @arguments.order_args()
+    @arguments.HOST
+    @verb.verb('Let a host come back.')
     def release(self, host: str, reason: str, **manner: typing.Any) -> int:
         return self._order_on_host(orders.release, host, reason, **manner)
 
-    @args('--off', action='store_true', dest='is_off',
-          help='End the maintenance.')
-    @args('--until', metavar='<date>',
-          help='UTC, or a distance such as 4h. Default: until --off.')
-    @_order_args(is_asked=False)
-    @_HOST
-    @_verb('Never fence this host while it is worked on; alarm only.')
+    @arguments.args('--off', action='store_true', dest='is_off',
+                    help='End the maintenance.')
+    @arguments.args('--until', metavar='<date>',
+                    help='UTC, or a distance (4h). Default: until --off.')
+    @arguments.order_args(is_asked=False)
+    @arguments.HOST
+    @verb.verb('Never fence this host while it is worked on; alarm only.')
     def maintenance(self, host: str, reason: str, until: str | None = None,
                     is_off: bool = False, is_dry: bool = False) -> int:
         store = self._access.store()
@@ -312,7 +249,7 @@ class PetsCommands:
                 raise exception.OperatorError(problem=(
                     f'cannot use --until {until!r}: expected a time to '
                     f'come, it is {words.clock(words.iso(now))} UTC'))
-        person = _person(reason)
+        person = verb.person_with(reason)
 
         def decide() -> orders.Ruling:
             return orders.maintenance(
@@ -322,14 +259,15 @@ class PetsCommands:
 
     # -- to order: instances --------------------------------------------------
 
-    @_order_args()
-    @args('--host', metavar='<host>', help='All that it applies to there.')
-    @_INSTANCES
-    @_verb('Begin the recovery of instances whose host is down.')
+    @arguments.order_args()
+    @arguments.args('--host', metavar='<host>',
+                    help='All that it applies to there.')
+    @arguments.INSTANCES
+    @verb.verb('Begin the recovery of instances whose host is down.')
     def recover(self, reason: str, instances: typing.Sequence[str] = (),
                 host: str | None = None, is_sure: bool = False,
                 is_dry: bool = False) -> int:
-        store, person = self._access.store(), _person(reason)
+        store, person = self._access.store(), verb.person_with(reason)
         uuids, on_host = self._which(instances, host)
 
         def decide() -> orders.Ruling:
@@ -340,193 +278,69 @@ class PetsCommands:
                 pets = reading.all_pets(store, on_host)
             else:
                 pets = store.pets(uuids=uuids)
-                _all_tagged(uuids, pets)
-            return orders.recover(pets, known, open_ones, store.controls(),
-                                  person, is_host_wide=on_host is not None)
+                verb.expect_tagged(uuids, pets)
+            return instance_orders.recover(
+                pets, known, open_ones, store.controls(), person,
+                is_host_wide=on_host is not None)
         return self._carry_out(decide, person, is_sure, is_dry)
 
-    @_order_args()
-    @args('--host', metavar='<host>', help='All that it applies to there.')
-    @_INSTANCES
-    @_verb('Begin the next attempt now.')
+    @arguments.order_args()
+    @arguments.args('--host', metavar='<host>',
+                    help='All that it applies to there.')
+    @arguments.INSTANCES
+    @verb.verb('Begin the next attempt now.')
     def retry(self, reason: str, instances: typing.Sequence[str] = (),
               host: str | None = None, is_sure: bool = False,
               is_dry: bool = False) -> int:
-        return self._order_on_recoveries(orders.retry, instances, host,
-                                         reason, is_sure, is_dry)
+        return self._order_on_recoveries(
+            instance_orders.retry, instances, host, reason, is_sure, is_dry)
 
-    @_order_args()
-    @args('--host', metavar='<host>', help='All that it applies to there.')
-    @_INSTANCES
-    @_verb('End the recovery of instances; you take care of them.')
+    @arguments.order_args()
+    @arguments.args('--host', metavar='<host>',
+                    help='All that it applies to there.')
+    @arguments.INSTANCES
+    @verb.verb('End the recovery of instances; you take care of them.')
     def abandon(self, reason: str, instances: typing.Sequence[str] = (),
                 host: str | None = None, is_sure: bool = False,
                 is_dry: bool = False) -> int:
-        return self._order_on_recoveries(orders.abandon, instances, host,
-                                         reason, is_sure, is_dry)
+        return self._order_on_recoveries(
+            instance_orders.abandon, instances, host, reason, is_sure, is_dry)
 
     # -- to order: all, a cell or a host --------------------------------------
 
-    @_order_args(is_scoped=True, is_asked=False)
-    @_verb('Start no new recovery and power nothing off, until resume.')
+    @arguments.order_args(is_scoped=True, is_asked=False)
+    @verb.verb('Start no new recovery and power nothing off, until resume.')
     def pause(self, reason: str, cell: str | None = None,
               host: str | None = None, is_dry: bool = False) -> int:
-        store, person = self._access.store(), _person(reason)
-        scope, target = _scope(store, cell, host)
+        store, person = self._access.store(), verb.person_with(reason)
+        scope, target = verb.scope_of(store, cell, host)
         return self._carry_out(
             lambda: orders.pause(scope, target, store.controls(), person),
             person, True, is_dry)
 
-    @_order_args(is_scoped=True, is_asked=False)
-    @_verb('End a pause.')
+    @arguments.order_args(is_scoped=True, is_asked=False)
+    @verb.verb('End a pause.')
     def resume(self, reason: str, cell: str | None = None,
                host: str | None = None, is_dry: bool = False) -> int:
-        store, person = self._access.store(), _person(reason)
-        scope, target = _scope(store, cell, host)
+        store, person = self._access.store(), verb.person_with(reason)
+        scope, target = verb.scope_of(store, cell, host)
         return self._carry_out(
             lambda: orders.resume(scope, target, store.controls()),
             person, True, is_dry)
 
-    @args('--off', action='store_true', dest='is_off',
-          help='Withdraw approvals.')
-    @_order_args(is_scoped=True)
-    @_verb('Let hosts that a storm holds back be powered off.')
+    @arguments.args('--off', action='store_true', dest='is_off',
+                    help='Withdraw approvals.')
+    @arguments.order_args(is_scoped=True)
+    @verb.verb('Let hosts that a storm holds back be powered off.')
     def approve(self, reason: str, cell: str | None = None,
                 host: str | None = None, is_sure: bool = False,
                 is_dry: bool = False, is_off: bool = False) -> int:
-        store, person = self._access.store(), _person(reason)
-        scope, target = _scope(store, cell, host)
+        store, person = self._access.store(), verb.person_with(reason)
+        scope, target = verb.scope_of(store, cell, host)
         return self._carry_out(
             lambda: orders.approve(scope, target, store.snapshot().hosts,
                                    store.controls(), person, is_off),
             person, is_sure, is_dry)
-
-    # -- how ------------------------------------------------------------------
-
-    def _guarded(self, method: Verb, extra: tuple[str, ...],
-                 given: dict[str, typing.Any]) -> int:
-        """Run one verb; nothing but an exit code comes out."""
-        self._as_json = bool(given.pop('as_json', False))
-        self._console = console_module.Console(
-            f'{self._name} {method.__name__}')
-
-        def run() -> int:
-            self._access = self._given_access or _access()
-            console_module.keep_screen_clean(self._access.is_debug)
-            if extra:
-                raise exception.OperatorError(problem=(
-                    f'cannot use {" ".join(extra)!r}: expected no such '
-                    f'word; see --help'))
-            if not str(given.get('reason', 'given')).strip():
-                raise exception.OperatorError(
-                    problem='cannot order without a reason: expected '
-                    '--reason with a text, found an empty one')
-            return method(self, **given)
-        return console_module.guarded(
-            self._console, run, self._as_json,
-            lambda: (self._access.log_file, self._access.is_debug))
-
-    def _show(self, document: reports.Document, screen:
-              collections.abc.Callable[[reports.Document, int], str]
-              ) -> int:
-        return self._say(document,
-                         '' if self._as_json else
-                         screen(document, self._console.width))
-
-    def _say(self, document: reports.Document, text: str) -> int:
-        if self._as_json:
-            self._console.show_json(document)
-        else:
-            self._console.show(text)
-        return int(document['exit_code'])
-
-    def _carry_out(self, decide: collections.abc.Callable[
-            [], orders.Ruling], person: orders.Person, is_sure: bool,
-            is_dry: bool) -> int:
-        return ordering.carry_out(
-            self._access.store(), self._console, decide, person,
-            ordering.Manner(is_sure, is_dry, self._as_json),
-            self._access.settings())
-
-    def _order_on_host(self, rule: collections.abc.Callable[
-            ..., orders.Ruling], name: str, reason: str,
-            epoch: int | None = None, is_sure: bool = False,
-            is_dry: bool = False) -> int:
-        store, person = self._access.store(), _person(reason)
-
-        def decide() -> orders.Ruling:
-            host = reading.find_host(store, name)
-            return rule(host, orders.Around(
-                pets=len(reading.all_pets(store, host.host)),
-                open_recoveries=len(reading.open_recoveries(
-                    store, host.host)),
-                orders=tuple(store.controls())), person, epoch)
-        return self._carry_out(decide, person, is_sure, is_dry)
-
-    def _order_on_recoveries(self, rule: collections.abc.Callable[
-            ..., orders.Ruling], instances: typing.Sequence[str],
-            host: str | None, reason: str, is_sure: bool, is_dry: bool
-            ) -> int:
-        store, person = self._access.store(), _person(reason)
-        uuids, on_host = self._which(instances, host)
-
-        def decide() -> orders.Ruling:
-            if on_host is not None:
-                rows = reading.open_recoveries(store, on_host)
-            else:
-                rows = reading.latest_recoveries(store, uuids)
-            return rule(rows, store.controls(), person,
-                        is_host_wide=on_host is not None)
-        return self._carry_out(decide, person, is_sure, is_dry)
-
-    def _which(self, instances: typing.Sequence[str], host: str | None
-               ) -> tuple[Uuids, str | None]:
-        """Return (uuids, None) or ([], host)."""
-        store = self._access.store()
-        if bool(instances) is (host is not None):
-            raise exception.OperatorError(problem=(
-                'cannot tell which instances: expected either names or '
-                'uuids, or --host'))
-        if host is not None:
-            return [], reading.find_host(store, host).host
-        return reading.find_instances(store, list(instances)), None
-
-
-def _access() -> access_module.Access:
-    import nova.conf
-    return access_module.Access(nova.conf.CONF)
-
-
-def _person(reason: str) -> orders.Person:
-    return orders.Person(console_module.actor(), reason.strip())
-
-
-def _scope(store: typing.Any, cell: str | None, host: str | None
-           ) -> tuple[str, str]:
-    if cell is not None and host is not None:
-        raise exception.OperatorError(
-            problem='cannot use --cell with --host: expected one of them')
-    if cell is not None:
-        return 'cell', reading.find_cell(store, cell)
-    if host is not None:
-        return 'host', reading.find_host(store, host).host
-    return 'all', ''
-
-
-def _expect_one_of(option: str, value: str | None,
-                   known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise exception.OperatorError(problem=(
-            f'cannot use {option} {value!r}: expected one of '
-            f'{", ".join(known)}'))
-
-
-def _all_tagged(uuids: list[str], pets: list[records.Pet]) -> None:
-    missing = sorted(set(uuids) - {pet.instance_uuid for pet in pets})
-    if missing:
-        raise exception.OperatorError(problem=(
-            f'cannot recover {", ".join(missing)}: expected an instance '
-            f'that is tagged for HA, it is not (or not any more)'))
 
 
 # -- nova-pets-manage ---------------------------------------------------------
@@ -561,9 +375,9 @@ def run(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    from nova import config
     from nova.cmd import common
     import nova.conf
-    from nova import config
     from oslo_config import cfg
     from oslo_log import log as logging
 

@@ -47,7 +47,7 @@ def carry_out(store: base.Store, console: console_module.Console,
     alive = liveness.watch(store.engines, settings.pace_s)
     result = _Result(manner.is_dry, alive)
     if not manner.as_json:
-        console.show(_before(ruling, alive, settings, console.width))
+        console.show_lines(_before(ruling, alive, settings, console.width))
     if (ruling.adds or ruling.ends) and not manner.is_dry:
         if ruling.oath and not manner.is_sure:
             ruling = _agreed(ruling, console, decide, manner)
@@ -56,7 +56,7 @@ def carry_out(store: base.Store, console: console_module.Console,
     if manner.as_json:
         console.show_json(result.document())
     else:
-        console.show(_after(result, ruling, console.width))
+        console.show_lines(_after(result, ruling, console.width))
     return int(result.exit_code)
 
 
@@ -141,15 +141,16 @@ class _Result:
 
 
 def _before(ruling: orders.Ruling, alive: liveness.Liveness,
-            settings: reading.Settings, width: int) -> str:
+            settings: reading.Settings, width: int) -> list[str]:
     """What a person should read before typing yes."""
     lines = layout.fields(ruling.shown, width)
+    lines += [''] if lines else []
     for text in ruling.already:
         lines += layout.paragraph(text, width, '')
     for text in ruling.refused:
         lines += layout.paragraph(f'Refused: {text}', width, '')
     if ruling.effect:
-        lines += ([''] if lines else []) + layout.paragraph(
+        lines += ([''] if lines and lines[-1] else []) + layout.paragraph(
             ruling.effect, width, '')
     is_order = ruling.adds or ruling.ends
     if is_order and alive.is_dead:
@@ -160,12 +161,12 @@ def _before(ruling: orders.Ruling, alive: liveness.Liveness,
         lines += layout.paragraph(
             f'Mode is {settings.mode}: the engines fence and evacuate '
             f'nothing now.', width, '')
-    return '\n'.join(lines)
+    return lines
 
 
-def _after(result: _Result, ruling: orders.Ruling, width: int) -> str:
+def _after(result: _Result, ruling: orders.Ruling, width: int) -> list[str]:
     if not result.ordered and not result.ended:
-        return '\n'.join(f'  {text}' for text in ruling.after)
+        return _next(ruling, width)
     lines = ['']
     if result.is_dry:
         lines += layout.paragraph(
@@ -182,8 +183,16 @@ def _after(result: _Result, ruling: orders.Ruling, width: int) -> str:
     if result.ordered and not result.is_dry and not result.alive.is_dead:
         lines += layout.paragraph(
             'The engines act on it; this command does not.', width, '')
-    lines += [f'  {text}' for text in ruling.after]
-    return '\n'.join(lines)
+    return lines + _next(ruling, width)
+
+
+def _next(ruling: orders.Ruling, width: int) -> list[str]:
+    """Commands whole, so that they can be copied; sentences wrapped."""
+    lines: list[str] = []
+    for text in ruling.after:
+        lines += [f'    {text}'] if text.startswith(orders.COMMANDS) else \
+            layout.paragraph(text, width, '')
+    return lines
 
 
 def _words(row: records.Control) -> str:

@@ -21,6 +21,9 @@ R = states.RecoveryState
 
 Orders = collections.abc.Iterable[records.Control]
 
+COMMANDS = ('nova-manage ', 'rabbitmqctl ')
+"""How a line of Ruling.after begins when it is a command."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ruling:
@@ -60,7 +63,7 @@ class Around:
     """Active ones."""
 
 
-def _order(kind: states.ControlKind, scope: str, target: str,
+def new(kind: states.ControlKind, scope: str, target: str,
            person: Person, epoch: int | None = None,
            until_at: datetime.datetime | None = None) -> records.Control:
     return records.Control(
@@ -108,7 +111,7 @@ def fence(host: records.Host, around: Around, person: Person,
     if problem:
         return Ruling(refused=(problem,), shown=shown)
     return Ruling(
-        adds=(_order(C.FENCE, 'host', host.host, person, host.epoch),),
+        adds=(new(C.FENCE, 'host', host.host, person, host.epoch),),
         shown=shown,
         effect=(f'An engine powers {host.host} off now and reads the power '
                 f'back. It passes a storm hold and maintenance, never a '
@@ -148,7 +151,7 @@ def confirm_fenced(host: records.Host, around: Around, person: Person,
     if problem:
         return Ruling(refused=(problem,), shown=shown)
     return Ruling(
-        adds=(_order(C.CONFIRM_FENCED, 'host', host.host, person,
+        adds=(new(C.CONFIRM_FENCED, 'host', host.host, person,
                      host.epoch),),
         shown=shown,
         effect=(f'The engines take your word as the proof that {host.host} '
@@ -186,23 +189,25 @@ def release(host: records.Host, around: Around, person: Person,
     if problem:
         return Ruling(refused=(problem,), shown=shown)
     return Ruling(
-        adds=(_order(C.RELEASE, 'host', host.host, person, host.epoch),),
+        adds=(new(C.RELEASE, 'host', host.host, person, host.epoch),),
         shown=shown,
         effect=(f'{host.host} may come back: nova-compute removes the guests '
                 f'that were evacuated, and only when that was seen is '
                 f'forced_down cleared and the host up again. The engines '
                 f'do not power it on.'),
         oath=f'let {host.host} come back',
-        after=(_drain(host.host),
-               f'then power on {host.host}, or start nova-compute there'))
+        after=_drain(host.host))
 
 
-def _drain(host: str) -> str:
+def _drain(host: str) -> tuple[str, ...]:
     """Why: the queue outlives its consumer. A late start or rebuild in it
     would run a second copy there without any check (design.md, 5)."""
-    return (f'BEFORE it is powered on, drop what its queue still holds '
-            f'(a late start in it would run a second copy): '
-            f'rabbitmqctl purge_queue -p VHOST compute.{host}')
+    return (
+        f'BEFORE {host} is powered on, drop what its queue still holds: a '
+        f'late start in it would run a second copy there (-p VHOST where '
+        f'nova has a virtual host of its own):',
+        f'rabbitmqctl purge_queue compute.{host}',
+        f'Then power on {host}, or start nova-compute there.')
 
 
 def maintenance(host: records.Host, orders: Orders, person: Person,
@@ -225,141 +230,12 @@ def maintenance(host: records.Host, orders: Orders, person: Person,
     until = f' until {words.clock(words.iso(until_at))} UTC' \
         if until_at else ', until --off'
     return Ruling(
-        adds=(_order(C.MAINTENANCE, 'host', host.host, person,
+        adds=(new(C.MAINTENANCE, 'host', host.host, person,
                      until_at=until_at),),
         ends=tuple(standing), shown=tuple(notes),
         effect=(f'{host.host} is in maintenance{until}: if it falls silent '
                 f'it is not fenced, only alarmed about; its pets stay where '
                 f'they are.'))
-
-
-@dataclasses.dataclass(slots=True)
-class _Outcome:
-    """Gathered instance by instance."""
-
-    adds: list[records.Control] = dataclasses.field(default_factory=list)
-    already: list[str] = dataclasses.field(default_factory=list)
-    refused: list[str] = dataclasses.field(default_factory=list)
-    notes: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-
-
-# -- instances ----------------------------------------------------------------
-
-
-def recover(pets: collections.abc.Sequence[records.Pet],
-            hosts: dict[str, records.Host],
-            recoveries: dict[str, records.Recovery], orders: Orders,
-            person: Person, is_host_wide: bool = False) -> Ruling:
-    """Begin the recovery of pets whose host is not up."""
-    out, orders = _Outcome(), list(orders)
-    for pet in pets:
-        who = words.instance(pet.name, pet.instance_uuid)
-        host = hosts.get(pet.host or '')
-        open_one = recoveries.get(pet.instance_uuid)
-        standing = active(orders, C.RECOVER, 'instance', pet.instance_uuid)
-        if open_one is not None and open_one.state not in (
-                R.WAITING, R.NEEDS_OPERATOR):
-            out.already.append(
-                f'{who} is being recovered already: '
-                f'{words.RECOVERY_WORDS[open_one.state]}.')
-        elif standing:
-            out.already.append(f'{who}: {stands(standing[0])}.')
-        elif open_one is None and (host is None or
-                                   host.state in (H.UP, H.SUSPECT)):
-            out.refused.append(
-                f'{who} is on {pet.host or "no host"}, which is '
-                f'{host.state if host else "not known"}: only an instance '
-                f'whose host is down can be recovered. To move it from a '
-                f'living host use nova (live or cold migration).')
-        else:
-            out.adds.append(_order(C.RECOVER, 'instance', pet.instance_uuid,
-                                   person))
-    return _for_instances(
-        'recover', out,
-        'Its recovery begins at once when its host is proven off, whatever '
-        'keeps it from beginning by itself; every safety rule stays.',
-        is_host_wide)
-
-
-def retry(recoveries: collections.abc.Sequence[records.Recovery],
-          orders: Orders, person: Person, is_host_wide: bool = False
-          ) -> Ruling:
-    """Ask for the next attempt without waiting."""
-    out, orders = _Outcome(), list(orders)
-    for row in recoveries:
-        who = words.instance(row.name, row.instance_uuid)
-        standing = active(orders, C.RETRY, 'instance', row.instance_uuid)
-        if row.state in states.TERMINAL:
-            out.refused.append(f'{who} has no open recovery: the last one '
-                               f'{_ended(row)}.')
-        elif standing:
-            out.already.append(f'{who}: {stands(standing[0])}.')
-        elif row.state in states.IN_FLIGHT:
-            out.refused.append(
-                f'{who} has an attempt in flight '
-                f'({words.RECOVERY_WORDS[row.state]}): a second one beside '
-                f'it could run two copies. It goes on by itself.')
-        elif row.state in (R.PENDING, R.READY):
-            out.already.append(
-                f'{who} is next: {words.RECOVERY_WORDS[row.state]}.')
-        else:
-            out.adds.append(_order(C.RETRY, 'instance', row.instance_uuid,
-                                   person))
-    return _for_instances(
-        'retry', out,
-        'What earlier attempts left is settled again, then the next attempt '
-        'begins without waiting; every safety rule stays.',
-        is_host_wide)
-
-
-def abandon(recoveries: collections.abc.Sequence[records.Recovery],
-            orders: Orders, person: Person, is_host_wide: bool = False
-            ) -> Ruling:
-    """End recoveries; Nova's instance is left as it is."""
-    out, orders = _Outcome(), list(orders)
-    for row in recoveries:
-        who = words.instance(row.name, row.instance_uuid)
-        standing = active(orders, C.ABANDON, 'instance', row.instance_uuid)
-        if row.state in states.TERMINAL:
-            out.already.append(f'{who} has no open recovery: the last one '
-                               f'{_ended(row)}.')
-        elif standing:
-            out.already.append(f'{who}: {stands(standing[0])}.')
-        else:
-            if row.state in states.IN_FLIGHT:
-                out.notes.append((who, 'has an attempt in flight; the order '
-                                  'waits until that is settled'))
-            out.adds.append(_order(C.ABANDON, 'instance', row.instance_uuid,
-                                   person))
-    return _for_instances(
-        'abandon', out,
-        'The recovery ends, nothing more is tried in this epoch, and the '
-        'instance stays in nova as it is: you take care of it.',
-        is_host_wide)
-
-
-def _ended(row: records.Recovery) -> str:
-    return 'was abandoned' if row.state is R.ABANDONED else 'succeeded'
-
-
-def _for_instances(verb: str, outcome: _Outcome, effect: str,
-                   is_host_wide: bool) -> Ruling:
-    """One ruling for several instances.
-
-    With --host, those that it does not apply to are counted, not refused.
-    """
-    adds, already, refused = (outcome.adds, outcome.already,
-                              outcome.refused)
-    if is_host_wide and (already or refused):
-        others = words.count(len(already) + len(refused), 'instance')
-        already, refused = [f'{others} there: nothing to {verb}.'], []
-    if is_host_wide and not (adds or already):
-        already = [f'No instance there to {verb}.']
-    return Ruling(
-        adds=tuple(adds), already=tuple(already), refused=tuple(refused),
-        shown=tuple(outcome.notes), effect=effect if adds else '',
-        oath=f'{verb} {words.count(len(adds), "instance")}' if adds else '',
-        after=('nova-manage pets status',) if adds else ())
 
 
 # -- all, a cell or a host ----------------------------------------------------
@@ -373,7 +249,7 @@ def pause(scope: str, target: str, orders: Orders, person: Person
             f'{scope_text(scope, target)} is paused already, '
             f'{stands(standing[0])}.',))
     return Ruling(
-        adds=(_order(C.PAUSE, scope, target, person),),
+        adds=(new(C.PAUSE, scope, target, person),),
         effect=(f'{scope_text(scope, target)}: no new recovery starts and '
                 f'no host is powered off; attempts in flight are finished. '
                 f'It stands until resume.'),
@@ -387,11 +263,11 @@ def resume(scope: str, target: str, orders: Orders) -> Ruling:
     others = [order for order in orders
               if order.active and order.kind is C.PAUSE and
               order not in standing]
-    still = tuple(
+    still = tuple(text for order in others for text in (
         f'Still paused: {scope_text(order.scope, order.target)}, '
-        f'{stands(order)}; nova-manage pets resume'
-        f'{_scope_option(order.scope, order.target)} --reason "..."'
-        for order in others)
+        f'{stands(order)}:',
+        f'nova-manage pets resume'
+        f'{_scope_option(order.scope, order.target)} --reason "..."'))
     if not standing:
         return Ruling(already=(
             f'{scope_text(scope, target)}: no such pause.',), after=still)
@@ -423,7 +299,7 @@ def approve(scope: str, target: str,
         if standing:
             already.append(f'{host.host}: {stands(standing[0])}.')
         else:
-            adds.append(_order(C.APPROVAL, 'host', host.host, person,
+            adds.append(new(C.APPROVAL, 'host', host.host, person,
                                host.epoch))
     if not held:
         return Ruling(refused=(
@@ -442,9 +318,8 @@ def approve(scope: str, target: str,
 
 
 def scope_text(scope: str, target: str) -> str:
-    if scope == 'all':
-        return 'The whole cloud'
-    return f'{scope.capitalize()} {target}'
+    return {'all': 'The whole cloud', 'host': target}.get(
+        scope, f'{scope.capitalize()} {target}')
 
 
 def _scope_option(scope: str, target: str) -> str:

@@ -21,7 +21,6 @@ def status(facts: questions.Facts) -> Document:
     code = questions.exit_code(facts)
     alarms = questions.alarms(facts)
     pets_on, open_on = _per_host(facts)
-    orders = [documents.order(row, facts.now) for row in facts.orders]
     return {
         'exit_code': int(code), 'verdict': code.name.lower(),
         'headline': _headline(facts, alarms),
@@ -41,7 +40,7 @@ def status(facts: questions.Facts) -> Document:
             'by_state': documents.states_counted(facts.recoveries),
             'rows': [documents.recovery(row, facts.now)
                      for row in facts.recoveries]},
-        'orders': orders,
+        'orders': _orders(facts),
         'waits': waits(facts.engines),
         'warnings': questions.warnings(facts),
         'alarms': [{'about': alarm.about, 'text': alarm.text,
@@ -131,6 +130,13 @@ def end_command(order: records.Control) -> str:
     return ''
 
 
+def _orders(facts: questions.Facts) -> list[Document]:
+    names = {row.instance_uuid: words.instance(row.name, row.instance_uuid)
+             for row in (*facts.recoveries, *facts.pets)}
+    return [documents.order(row, facts.now, names.get(row.target))
+            for row in facts.orders]
+
+
 def _per_host(facts: questions.Facts) -> tuple[dict[str, int],
                                                dict[str, int]]:
     pets_on: dict[str, int] = {}
@@ -213,11 +219,11 @@ def instance(pet: records.Pet | None, recovery: records.Recovery | None,
         for code in pet.unprotected:
             commands += reasons.next_commands(
                 code, instance=name or uuid, host=pet.host or '')
-    orders = [documents.order(order, facts.now) for order in facts.orders
-              if order.scope == 'instance' and order.target == uuid
-              or order.scope == 'all'
-              or order.scope == 'host' and source is not None
-              and order.target == source.host]
+    host = source.host if source is not None else None
+    orders = [order for order in _orders(facts)
+              if order['scope'] == 'all' or
+              order['target'] in (uuid, host) or
+              source is not None and order['target'] == source.cell_uuid]
     if source is not None and source.state is not states.HostState.UP:
         commands += reasons.next_commands(source.reason, instance=name,
                                           host=source.host)

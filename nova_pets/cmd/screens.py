@@ -17,20 +17,22 @@ Column = layout.Column
 
 _MOST_RECOVERIES = 15
 """Rows of the status; ``list`` has them all."""
+_MOST_ALARMS = 6
+_MOST_ORDERS = 12
 _SEE_ABOVE = 'see above'
 
 
 def status(doc: Document, width: int) -> str:
-    lines = [_right(doc['headline'], f'{words.clock(doc["at"])} UTC', width)]
+    lines = [right(doc['headline'], f'{words.clock(doc["at"])} UTC', width)]
     lines += [''] + layout.fields([
         ('Hosts', _hosts_line(doc['hosts'])),
         ('Pets', _pets_line(doc['pets'])),
         ('Engines', _engines_line(doc['engines']))], width)
     about = {alarm['about'] for alarm in doc['alarms']}
-    for alarm in doc['alarms']:
-        lines += layout.heading(f'Somebody must act: {alarm["about"]}')
-        lines += layout.paragraph(_sentence(alarm['text']), width)
-        lines += [f'    {command}' for command in alarm['commands']]
+    lines += _alarms_part(doc['alarms'], width)
+    if doc['engines']['answer'] != 'alive' and doc['engines']['rows']:
+        lines += layout.heading('Engines') + [
+            engines(doc['engines']['rows'], width)]
     if doc['hosts']['not_up']:
         lines += layout.heading('Hosts that are not up')
         lines += [_host_table(doc['hosts']['not_up'], width, about)]
@@ -39,11 +41,7 @@ def status(doc: Document, width: int) -> str:
         lines += layout.heading('Waiting for')
         for text in doc['waits']:
             lines += layout.paragraph(text, width, '  - ', '    ')
-    if doc['orders']:
-        lines += layout.heading('Orders of people, in force')
-        for order in doc['orders']:
-            lines += layout.paragraph(_order_line(order), width, '  - ',
-                                      '    ')
+    lines += orders_part(doc['orders'], 'Orders of people, in force', width)
     if doc['pets']['unprotected']:
         lines += layout.heading('Not protected')
         for row in doc['pets']['unprotected_by_reason']:
@@ -54,8 +52,34 @@ def status(doc: Document, width: int) -> str:
         lines += layout.heading('Note')
         for text in doc['warnings']:
             lines += layout.paragraph(text, width, '  - ', '    ')
-    lines += _commands_part(_not_shown(doc))
+    lines += commands_part(_not_shown(doc))
     return '\n'.join(lines)
+
+
+def _alarms_part(alarms: list[Document], width: int) -> list[str]:
+    lines = []
+    for alarm in alarms[:_MOST_ALARMS]:
+        lines += layout.heading(f'Somebody must act: {alarm["about"]}')
+        lines += layout.paragraph(_sentence(alarm['text']), width)
+        lines += [f'    {command}' for command in alarm['commands']]
+    rest = [alarm['about'] for alarm in alarms[_MOST_ALARMS:]]
+    if rest:
+        lines += layout.heading(f'Somebody must act on {len(rest)} more')
+        lines += layout.paragraph(words.listing(rest, 20), width)
+        lines.append('    nova-manage pets list --state needs_operator')
+    return lines
+
+
+def orders_part(orders: list[Document], title: str, width: int
+                 ) -> list[str]:
+    if not orders:
+        return []
+    lines = layout.heading(title)
+    for order in orders[:_MOST_ORDERS]:
+        lines += layout.paragraph(_order_line(order), width, '  - ', '    ')
+    if len(orders) > _MOST_ORDERS:
+        lines.append(f'  - and {len(orders) - _MOST_ORDERS} more')
+    return lines
 
 
 def _not_shown(doc: Document) -> list[str]:
@@ -128,7 +152,7 @@ def _recovery_table(rows: list[Document], width: int, about: set[str]
         'where': _where(row), 'attempts': row['attempts'],
         'since': words.duration(row['since_s']),
         'why': _SEE_ABOVE if words.instance(row['name'], row['uuid']) in
-        about else _why(row)} for row in rows]
+        about else why(row)} for row in rows]
     return layout.table(
         [Column('Instance', 'name', least=12),
          Column('State', 'state', least=9),
@@ -144,7 +168,7 @@ def _where(row: Document) -> str:
     return row['source']
 
 
-def _why(row: Document) -> str:
+def why(row: Document) -> str:
     """The reason with its figures; the state's words without one."""
     text = row['reason_text'] or row['state_text']
     if row.get('detail') and row['detail'] not in text:
@@ -159,7 +183,7 @@ def _host_table(rows: list[Document], width: int,
         'since': words.duration(row['since_s']),
         'pets': row['pets'] or None, 'open': row['open_recoveries'] or None,
         'fence': _fence_word(row),
-        'why': _SEE_ABOVE if row['host'] in about else _host_why(row)}
+        'why': _SEE_ABOVE if row['host'] in about else _hostwhy(row)}
         for row in rows]
     return layout.table(
         [Column('Host', 'host', least=10), Column('State', 'state', least=9),
@@ -175,7 +199,7 @@ def _fence_word(row: Document) -> str:
             None: 'never asked'}[row['fence_ready']]
 
 
-def _host_why(row: Document) -> str:
+def _hostwhy(row: Document) -> str:
     if row['state'] == 'up' and not row['reason_text']:
         return row['state_text']
     text = row['reason_text'] or row['state_text']
@@ -187,7 +211,8 @@ def _host_why(row: Document) -> str:
 
 def _order_line(order: Document) -> str:
     where = {'all': 'the whole cloud'}.get(
-        order['scope'], f'{order["scope"]} {order["target"]}')
+        order['scope'], f'{order["scope"]} '
+        f'{order["target_name"] or order["target"]}')
     until = f', until {words.clock(order["until_at"])} UTC' \
         if order['until_at'] else ''
     return (f'{where}: {order["kind_text"]}{until}; by '
@@ -195,7 +220,7 @@ def _order_line(order: Document) -> str:
             f'"{order["reason"]}"')
 
 
-def _commands_part(commands: list[str], title: str = 'You may'
+def commands_part(commands: list[str], title: str = 'You may'
                    ) -> list[str]:
     if not commands:
         return []
@@ -213,7 +238,7 @@ def instances(doc: Document, width: int) -> str:
         'name': row['name'], 'uuid': row['uuid'], 'host': row['host'],
         'vm_state': row['vm_state'], 'priority': row['priority'],
         'project': row['project_id'],
-        'state': _protection(row)} for row in rows]
+        'state': protection(row)} for row in rows]
     table = layout.table(
         [Column('Name', 'name', least=8),
          Column('Instance', 'uuid', rank=3, least=36),
@@ -227,10 +252,10 @@ def instances(doc: Document, width: int) -> str:
            f'{protected} protected.'
 
 
-def _protection(row: Document) -> str:
+def protection(row: Document) -> str:
     recovery = row['recovery']
     if recovery:
-        return f'{recovery["state"].replace("_", " ")}: {_why(recovery)}'
+        return f'{recovery["state"].replace("_", " ")}: {why(recovery)}'
     if row['protected']:
         return 'protected' if not row['problems'] else (
             f'protected; {"; ".join(row["problems"])}')
@@ -259,132 +284,8 @@ def _host_details(row: Document, width: int) -> list[str]:
                  f': {row["fence_detail"]}' if row['fence_detail'] else ''))]
     pairs += [('Witness', documents.witness_text(one))
               for one in row['witnesses']]
-    return [''] + layout.fields(pairs, width) + _commands_part(
+    return [''] + layout.fields(pairs, width) + commands_part(
         row['commands'])
-
-
-def instance(doc: Document, width: int) -> str:
-    recovery, pet = doc['recovery'], doc['pet']
-    project = (pet or recovery)['project_id']
-    lines = [_right(f'{doc["name"]}  {doc["uuid"]}',
-                    f'{words.clock(doc["at"])} UTC', width)]
-    lines += [''] + layout.fields(
-        _now_pairs(doc) + [('Project', project)] + _pet_pairs(pet), width)
-    if doc['attempts']:
-        lines += layout.heading('What was tried')
-        lines += [_attempt_table(doc['attempts'], width)]
-    if doc['waits']:
-        lines += layout.heading('Waiting for')
-        for text in doc['waits']:
-            lines += layout.paragraph(text, width, '  - ', '    ')
-    if doc['orders']:
-        lines += layout.heading('Orders of people that concern it')
-        for order in doc['orders']:
-            lines += layout.paragraph(_order_line(order), width, '  - ',
-                                      '    ')
-    lines += _commands_part(doc['commands'], 'You may now')
-    lines += ['', f'Its history: nova-manage pets history --instance '
-              f'{doc["name"] or doc["uuid"]}']
-    return '\n'.join(lines)
-
-
-def _now_pairs(doc: Document) -> list[tuple[str, str]]:
-    """What state, since when, waiting for what."""
-    row, pet, source = doc['recovery'], doc['pet'], doc['source']
-    if row is None or not row['is_open']:
-        state = 'not tagged for HA any more' if pet is None else (
-            _protection(pet))
-        pairs = [('Now', f'{state[0].upper()}{state[1:]}'),
-                 ('Host', _host_of(pet, source))]
-        if row is not None:
-            pairs.append(('Last', _last_recovery(row)))
-        return pairs
-    pairs = [
-        ('Now', f'{row["state"].replace("_", " ")}: {row["state_text"]}'),
-        ('Since', f'{words.clock(row["since_at"])} UTC '
-         f'({words.duration(row["since_s"])})' if row['since_at'] else ''),
-        ('Why', _why(row) if row['reason_text'] or row['detail'] else ''),
-        ('From', _source_text(row, source)),
-        ('To', row['destination'] or ''),
-        ('Not to', ', '.join(row['excluded'])),
-        ('Goal', f'was {row["original_vm_state"]}; will be '
-         f'{row["desired_power"]}'),
-        ('Begun', f'{words.clock(row["created_at"])} UTC, '
-         f'{words.count(row["attempts"], "attempt")} so far'
-         if row['created_at'] else '')]
-    return pairs
-
-
-def _host_of(pet: Document | None, source: Document | None) -> str:
-    if pet is None or not pet['host']:
-        return ''
-    if source and source['host'] == pet['host']:
-        return f'{pet["host"]} ({source["state"]}: {source["state_text"]})'
-    return str(pet['host'])
-
-
-def _source_text(row: Document, source: Document | None) -> str:
-    text = f'{row["source"]} (epoch {row["epoch"]}'
-    if source:
-        text += f'; {source["state"]}: {source["state_text"]}'
-        if source['reason_text']:
-            text += f'; {source["reason_text"]}'
-    return text + ')'
-
-
-def _last_recovery(row: Document) -> str:
-    where = f'{row["source"]} > {row["destination"]}' \
-        if row['destination'] else f'from {row["source"]}'
-    return (f'{row["state"]} {where}, '
-            f'{words.count(row["attempts"], "attempt")} in '
-            f'{words.duration(row["took_s"])}, ended '
-            f'{words.clock(row["finished_at"])} UTC')
-
-
-def _pet_pairs(pet: Document | None) -> list[tuple[str, str]]:
-    if pet is None:
-        return []
-    source = {key: value.get('source', '')
-              for key, value in pet['settings'].items()
-              if isinstance(value, dict)}
-
-    def where(key: str) -> str:
-        return f' ({source[key]})' if source.get(key) else ''
-
-    disk = {'keep': 'its disk is kept',
-            'rebuild': 'its owner accepts that its disk is made anew'}
-    storage = 'boots from a volume' if pet['boot_from_volume'] else (
-        f'storage domain {pet["storage_domain"]}'
-        if pet['storage_domain'] else 'image-backed, no storage domain')
-    return [('In nova', pet['vm_state'] or ''),
-            ('Priority', f'{pet["priority"]}{where("priority")}'),
-            ('Disk', f'{disk.get(pet["disk"], pet["disk"])}'
-             f'{where("disk")}; {storage}'),
-            ('Tags', '; '.join(pet['problems']))]
-
-
-def _attempt_table(rows: list[Document], width: int) -> str:
-    shown = [{
-        'number': row['number'], 'kind': row['kind_text'],
-        'destination': row['destination'], 'outcome': row['outcome_text'],
-        'began': words.clock(row['started_at'])[11:] or '-',
-        'took': words.duration(row['took_s']),
-        'request': row['request_id'], 'why': _attempt_why(row)}
-        for row in rows]
-    return layout.table(
-        [Column('#', 'number', number=True), Column('By', 'kind', rank=4),
-         Column('To', 'destination', least=8),
-         Column('Outcome', 'outcome', least=12),
-         Column('Began', 'began', rank=2),
-         Column('Took', 'took', rank=3, least=12),
-         Column('Request', 'request', rank=5, least=40),
-         Column('Why', 'why', rank=1, least=22)], shown, width)
-
-
-def _attempt_why(row: Document) -> str:
-    if row['detail'] and row['reason_text']:
-        return f'{row["reason_text"]} ({row["detail"]})'
-    return row['detail'] or row['reason_text']
 
 
 def history(doc: Document, width: int) -> str:
@@ -437,7 +338,7 @@ def engines(rows: collections.abc.Sequence[Document], width: int) -> str:
          Column('Renewed', 'renewed', rank=3)], shown, width)
 
 
-def _right(left: str, right: str, width: int) -> str:
+def right(left: str, right: str, width: int) -> str:
     """Both on one line where they fit, else one below the other."""
     gap = width - len(left) - len(right)
     if gap >= 2:

@@ -102,9 +102,9 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return '-'
     whole = max(0, int(seconds))
-    for place, (size, unit) in enumerate(_STEPS):
-        if whole >= size:
-            break
+    place = next((number for number, (size, _unit) in enumerate(_STEPS)
+                  if whole >= size), len(_STEPS) - 1)
+    size, unit = _STEPS[place]
     amount, rest = divmod(whole, size)
     text = f'{amount} {unit}'
     if rest and unit != 's' and not 600 <= whole < 3600:
