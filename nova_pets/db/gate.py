@@ -46,7 +46,7 @@ class GateRows:
         # One row to join everything to, as each part may be missing.
         one = sa.select(sa.literal_column('1').label('one')).subquery()
         always = one.c.one == sa.literal_column('1')
-        asked = HOSTS.c.host.in_(sorted(hosts)) if hosts else sa.false()
+        asked = HOSTS.c.host.in_(sorted(hosts))
         statement = (
             sa.select(PETS.c.instance_uuid.label('pet'),
                       HOSTS.c.host.label('host'),
