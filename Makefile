@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+# Needs: python3 (3.11 or newer, with venv and pip), make, a package index.
+# No root; everything that it makes lies in this directory, ignored by git.
+#
+#   make demo [ARGS=...]        a cloud in one process loses a host
+#   make test                   linters, then all tiers of tests
+#   make lint
+#   make tiers TIERS="unit db"  some tiers only
+#   make constraints            pin again what is installed now
+#   make genconfig              etc/nova/nova-pets.conf.sample anew
+#   make clean
+#
+# NOVA=33 or NOVA=31 selects the version of nova that is installed (34).
+
+NOVA ?= 34
+PYTHON ?= python3
+ARGS ?=
+# Tests at the same time, for the tiers that do not measure time.
+WORKERS ?= 2
+TIERS ?= unit db functional executable packaging
+PYTEST_ARGS ?= -q
+
+VENV := .venv-$(NOVA)
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints-$(NOVA).txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# Bytecode is kept: without it every process compiles all of nova again.
+unexport PYTHONDONTWRITEBYTECODE
+
+# pbr asks git for the version. A tree without git (an unpacked archive, a
+# machine without git, a clone of another user) gets this one.
+ifneq ($(shell git rev-parse --is-inside-work-tree 2>/dev/null),true)
+export PBR_VERSION ?= 1.0.0.dev0
+endif
+
+# A stamp is named after the content of what was installed from, so that an
+# environment is made anew when that changes, and only then.
+digest = $(shell cat $(1) 2>/dev/null | cksum | tr ' ' '-')
+RUN_FILES := requirements.txt demo-requirements.txt $(CONSTRAINTS)
+OWN_FILES := setup.cfg setup.py pyproject.toml requirements.txt \
+             nova_pets/_nova_manage.pth
+MADE := $(VENV)/.made-$(shell $(PYTHON) -V 2>&1 | tr ' ' '-')
+RUN_STAMP := $(VENV)/.run-$(call digest,$(RUN_FILES))
+TEST_STAMP := $(VENV)/.test-$(call digest,$(RUN_FILES) test-requirements.txt)
+OWN_STAMP := $(VENV)/.own-$(call digest,$(OWN_FILES))
+
+# $(call install,what,pip arguments,stamp): a line every ten packages, the
+# log shown when it fails. pip's exit code does not pass a pipe in sh, so the
+# stamp tells. --no-compile: Python compiles what it really imports.
+define install
+@echo "==> $(VENV): installing $(1)"
+@{ $(PIP) install --no-compile $(2) 2>&1 && touch $(3); } \
+    | tee $(VENV)/pip.log | { n=0; while IFS= read -r line; do \
+    case $$line in \
+    Collecting*) n=$$((n + 1)); \
+        [ $$((n % 10)) -ne 0 ] || echo "    $$n packages";; \
+    "Installing collected"*) echo "    $$n packages; unpacking them";; \
+    esac; done; }
+@[ -e $(3) ] || { tail -n 40 $(VENV)/pip.log; exit 1; }
+endef
+
+.PHONY: demo test lint tiers venv constraints genconfig clean
+
+demo: $(RUN_STAMP) $(OWN_STAMP)
+	@$(BIN)/python -m nova_pets.tests.demo $(ARGS)
+
+test: lint tiers
+
+venv: $(TEST_STAMP) $(OWN_STAMP)
+
+lint: $(TEST_STAMP) $(OWN_STAMP)
+	@echo "==> ruff"
+	@$(BIN)/ruff check --quiet .
+	@echo "==> bandit"
+	@$(BIN)/bandit --quiet -c pyproject.toml -r nova_pets 2>$(VENV)/bandit.log
+	@echo "==> mypy"
+	@$(BIN)/mypy
+
+# One pytest for each tier: a tier may set up its process (threads or
+# eventlet, nova's options) in a way that another cannot live with.
+tiers: $(TEST_STAMP) $(OWN_STAMP)
+	@for tier in $(TIERS); do \
+	    echo "==> pytest $$tier (nova $(NOVA))"; \
+	    case $$tier in \
+	    packaging|executable) workers=0;; \
+	    *) workers=$(WORKERS);; \
+	    esac; \
+	    $(BIN)/python -m pytest -n $$workers --dist loadfile \
+	        $(PYTEST_ARGS) nova_pets/tests/$$tier || failed=1; \
+	done; [ -z "$$failed" ]
+
+$(MADE):
+	@echo "==> $(VENV): a new virtual environment"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(RUN_STAMP): $(MADE)
+	@rm -f $(VENV)/.run-*
+	$(call install,nova $(NOVA) and what the demo needs,-c $(CONSTRAINTS) \
+	    -r requirements.txt -r demo-requirements.txt 'setuptools>=70.1',$@)
+
+$(TEST_STAMP): $(RUN_STAMP)
+	@rm -f $(VENV)/.test-*
+	$(call install,the tools of the tests,-c $(CONSTRAINTS) \
+	    -r requirements.txt -r test-requirements.txt,$@)
+
+$(OWN_STAMP): $(RUN_STAMP)
+	@rm -f $(VENV)/.own-*
+	$(call install,nova-pets itself,--no-deps --no-build-isolation \
+	    --config-settings editable_mode=compat -e .,$@)
+
+constraints: venv
+	@{ sed -n '/^#/p' $(CONSTRAINTS); \
+	   $(PIP) freeze --exclude-editable --all 2>/dev/null \
+	   | grep -vi '^pip=='; } > $(VENV)/constraints.txt
+	@mv $(VENV)/constraints.txt $(CONSTRAINTS)
+
+genconfig: $(RUN_STAMP) $(OWN_STAMP)
+	@$(BIN)/oslo-config-generator --namespace nova_pets \
+	    --output-file etc/nova/nova-pets.conf.sample
+
+clean:
+	rm -rf .venv-* .tox .pytest_cache .mypy_cache .ruff_cache build dist \
+	    *.egg-info AUTHORS ChangeLog
