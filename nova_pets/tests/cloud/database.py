@@ -69,8 +69,8 @@ class Databases(fixtures.Fixture):
             'nova.db.main.api.create_context_manager', self._manager_of))
         self.useFixture(fixtures.MonkeyPatch(
             'nova.db.main.api.get_context_manager', self._pick_manager))
-        nova_context.reset_globals()
-        self.addCleanup(nova_context.reset_globals)
+        _forget_cells()
+        self.addCleanup(_forget_cells)
         self.placement_url = self._new_file('placement')
         self._map_cells()
 
@@ -169,6 +169,12 @@ class Databases(fixtures.Fixture):
 
 def _dispose(manager):
     manager.writer.get_engine().dispose()
+
+
+def _forget_cells():
+    """Empty the caches of nova.context."""
+    nova_context.CELL_CACHE = {}
+    nova_context.CELLS = []
 
 
 def _cell_uuid(name):

@@ -33,6 +33,7 @@ from placement import conf as placement_conf
 from placement import db_api as placement_db
 from oslo_db.sqlalchemy import test_fixtures
 
+from nova_pets.tests.cloud import bootstrap
 from nova_pets.tests.cloud import database
 from nova_pets.tests.cloud import faults
 from nova_pets.tests.cloud import ground
@@ -303,7 +304,7 @@ class EmbeddedCloud(rest.RestVerbs):
         if self._start_scheduler:
             self.start_service('scheduler')
         self.api_fixture = self._fixtures.useFixture(
-            nova_fixtures.OSAPIFixture())
+            nova_fixtures.OSAPIFixture(api_version='v2.1'))
         CONF.clear_override('debug')
 
     def _make_flavors(self):
@@ -548,7 +549,9 @@ def _installed_file(name):
 def _forget_pools():
     """Let Nova make its process-wide thread pools anew when next needed."""
     pools = []
-    if hasattr(nova.utils, 'DEFAULT_EXECUTOR'):
+    if bootstrap.IS_GREEN:
+        nova.utils.DEFAULT_GREEN_POOL = None
+    elif hasattr(nova.utils, 'DEFAULT_EXECUTOR'):
         for name in dir(nova.utils):
             if name.endswith('_EXECUTOR'):
                 pools.append(getattr(nova.utils, name))

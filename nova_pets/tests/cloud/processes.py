@@ -20,6 +20,8 @@ import weakref
 import fixtures
 import futurist
 
+from nova_pets.tests.cloud import bootstrap
+
 _local = threading.local()
 
 
@@ -169,6 +171,30 @@ class InheritProcess(fixtures.Fixture):
                 '%s.%s.__init__' % (pool.__module__, pool.__qualname__),
                 self._creating(pool.__init__)))
 
+        if bootstrap.IS_GREEN:
+            self._follow_green_threads()
+
+    def _follow_green_threads(self):
+        import eventlet
+        from eventlet import greenthread
+        for name in ('spawn', 'spawn_n'):
+            self._follow(greenthread, name, 0)
+            self.useFixture(fixtures.MockPatchObject(
+                eventlet, name, getattr(greenthread, name)))
+        self._follow(greenthread, 'spawn_after', 1)
+        self._follow(futurist.GreenThreadPoolExecutor, 'submit', 1)
+
+    def _follow(self, owner, name, position):
+        """Run the function at a position of a spawn call as the spawner."""
+        spawn = getattr(owner, name)
+
+        @functools.wraps(spawn)
+        def wrapper(*args, **kwargs):
+            args = list(args)
+            args[position] = _carried(args[position])
+            return spawn(*args, **kwargs)
+        self.useFixture(fixtures.MockPatchObject(owner, name, wrapper))
+
     def _creating(self, create):
         @functools.wraps(create)
         def wrapper(executor, *args, **kwargs):
@@ -189,15 +215,26 @@ def _starting(start):
 def _submitting(submit):
     @functools.wraps(submit)
     def wrapper(executor, function, *args, **kwargs):
-        process = current()
-
-        @functools.wraps(function)
-        def task(*task_args, **task_kwargs):
-            with running_as(process):
-                checkpoint()
-                return function(*task_args, **task_kwargs)
-        return submit(executor, task, *args, **kwargs)
+        return submit(executor, _carried(function), *args, **kwargs)
     return wrapper
+
+
+def _carried(function):
+    """Return the function bound to the process of the calling thread."""
+    process = current()
+
+    def task(*args, **kwargs):
+        with running_as(process):
+            try:
+                checkpoint()
+                return function(*args, **kwargs)
+            except ProcessGone:
+                if not bootstrap.IS_GREEN:
+                    raise
+                # The one exception that eventlet's hub does not print.
+                import greenlet
+                raise greenlet.GreenletExit() from None
+    return task
 
 
 def _quiet_hook(hook):
