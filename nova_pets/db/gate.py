@@ -46,7 +46,9 @@ class GateRows:
         # One row to join everything to, as each part may be missing.
         one = sa.select(sa.literal_column('1').label('one')).subquery()
         always = one.c.one == sa.literal_column('1')
-        asked = HOSTS.c.host.in_(sorted(hosts))
+        # No host has an empty name; an empty IN would be no condition at all
+        # for SQLAlchemy, which warns of such joins.
+        asked = HOSTS.c.host.in_(sorted(hosts) or [''])
         statement = (
             sa.select(PETS.c.instance_uuid.label('pet'),
                       HOSTS.c.host.label('host'),
