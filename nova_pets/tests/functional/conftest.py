@@ -15,8 +15,8 @@ def make_cloud():
 
     clouds = []
 
-    def make(**kwargs):
-        cloud = cloud_package.EmbeddedCloud(**kwargs)
+    def make(cloud_class=cloud_package.EmbeddedCloud, **kwargs):
+        cloud = cloud_class(**kwargs)
         cloud.__enter__()
         clouds.append(cloud)
         return cloud
