@@ -64,7 +64,13 @@ def _extend_loader(loader):
     exec_module = loader.exec_module
 
     def exec_and_extend(module):
-        exec_module(module)
+        try:
+            exec_module(module)
+        except Exception as exc:
+            # nova 33 and later read nova.conf here, to choose their threads.
+            if CATEGORY in sys.argv[1:]:
+                _end_for_bad_conf(exc)
+            raise
         try:
             del loader.exec_module
             add_category(module)
@@ -100,8 +106,23 @@ def add_category(module):
             if exc.code == 2:
                 sys.exit(EXIT_CANNOT_TELL)
             raise
+        except Exception as exc:
+            _end_for_bad_conf(exc)
+            raise
 
     module.main = main
+
+
+def _end_for_bad_conf(exc):
+    """Say in one sentence that nova.conf is missing or broken, and end.
+
+    Returns for any other exception.
+    """
+    if type(exc).__module__.partition('.')[0] != 'oslo_config':
+        return
+    _say(f'nova-manage {CATEGORY}: cannot use nova.conf: expected one that '
+         f'can be read, found: {exc}. Name it with --config-file')
+    sys.exit(EXIT_CANNOT_TELL)
 
 
 def asked_for(words, categories):
