@@ -5,6 +5,7 @@ Everything is opened when it is first asked for, by wiring; a verb that does
 not need the database works without it. Writes nothing.
 """
 
+import functools
 from importlib import metadata
 import os
 import sys
@@ -15,6 +16,7 @@ from keystoneauth1 import loading as ks_loading
 from oslo_config import cfg
 
 from nova_pets.cmd import check
+from nova_pets.cmd import console
 from nova_pets.cmd import reading
 from nova_pets.conf import auth
 from nova_pets.conf import check as conf_check
@@ -41,7 +43,7 @@ class Access:
         """
         if self._store is None:
             _fail_fast()
-            self._store = _wiring().build_store()
+            self._store = _wiring().build_store(console.actor())
         if is_checked:
             self._store.check_schema()
         return self._store
@@ -60,7 +62,11 @@ class Access:
 
         :raises BindingsInvalid: a secret or setting cannot be used.
         """
-        return _wiring().build_fencer(self.conf).read(host)
+        return self._fencer.read(host)
+
+    @functools.cached_property
+    def _fencer(self) -> typing.Any:
+        return _wiring().build_fencer(self.conf)
 
     # -- what check looks at --------------------------------------------------
 

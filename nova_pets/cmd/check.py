@@ -261,7 +261,9 @@ def look_at_engines(facts: questions.Facts, digest: str) -> list[Finding]:
                 'and nova-scheduler running? Its log says why'))
     for what, value_of in _MUST_AGREE:
         values: dict[str, set[str]] = {}
-        for engine in facts.engines:
+        among = documents.working(facts.engines) if what == 'modes' \
+            else facts.engines
+        for engine in among:
             values.setdefault(value_of(engine), set()).add(engine.host)
         if len(values) > 1:
             said = '; '.join(
@@ -270,12 +272,21 @@ def look_at_engines(facts: questions.Facts, digest: str) -> list[Finding]:
             found.append(Finding(
                 subject, WARNING, f'the schedulers have different {what}: '
                 f'{said}', 'make them the same, restart what is old'))
-    digests = {engine.bindings_digest for engine in facts.engines}
+    digests = {documents.digest(engine)
+               for engine in documents.working(facts.engines)}
     if digest and digests and digests != {digest}:
         found.append(Finding(
             subject, WARNING,
             'the fencing bindings on this machine are not those of the '
             'engines', 'compare [pets_fencing] bindings_file'))
+    for engine in documents.working(facts.engines):
+        said = documents.engine(engine, None, None)
+        found += [Finding(subject, PROBLEM, f'{engine.host} says: {text}')
+                  for text in said['problems']]
+        if said['is_sane'] is False:
+            found.append(Finding(
+                subject, PROBLEM, f'the engine on {engine.host} does not '
+                f'trust its own view: {said["why_not_sane"]}'))
     if facts.mode is not states.Mode.ACT:
         why = facts.mode_reason or words.MODE_WORDS[facts.mode]
         found.append(Finding(subject, WARNING,
@@ -292,7 +303,7 @@ _MUST_AGREE: tuple[tuple[str, collections.abc.Callable[
     [records.Engine], str]], ...] = (
         ('versions of nova-pets', lambda engine: engine.version),
         ('modes', lambda engine: str(engine.mode)),
-        ('fencing bindings', lambda engine: engine.bindings_digest[:12]))
+        ('fencing bindings', lambda engine: documents.digest(engine)[:12]))
 
 
 def look_at_pets(facts: questions.Facts) -> list[Finding]:

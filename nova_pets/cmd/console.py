@@ -15,6 +15,7 @@ import shutil
 import sys
 import typing
 
+from oslo_config import cfg
 from oslo_db import exception as db_exception
 
 from nova_pets import exception
@@ -150,6 +151,10 @@ def explain(error: Exception) -> tuple[Exit, str]:
         return Exit.CANNOT_TELL, _database_sentence(error.__cause__ or error)
     if isinstance(error, _CANNOT_TELL):
         return Exit.CANNOT_TELL, str(error)
+    if isinstance(error, cfg.Error):
+        return Exit.CANNOT_TELL, (
+            f'cannot use nova.conf: expected one that can be read, found: '
+            f'{_one_line(error)}. Name it with --config-file')
     if isinstance(error, exception.RowConflict):
         return Exit.ACT, (f'{error}; somebody was faster, nothing was '
                           f'written: look again')

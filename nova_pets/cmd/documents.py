@@ -34,13 +34,28 @@ def engine(row: records.Engine, now: Now, is_alive: bool | None
         'id': row.id, 'host': row.host, 'worker': row.worker,
         'version': row.version, 'mode': str(row.mode), 'slot': row.slot,
         'gate_loaded': row.gate_loaded, 'is_alive': is_alive,
-        'renewals': row.renewals, 'bindings_digest': row.bindings_digest,
+        'renewals': row.renewals, 'bindings_digest': digest(row),
         'started_at': words.iso(row.started_at),
         'renewed_at': words.iso(row.renewed_at),
         'silent_s': words.seconds_since(row.renewed_at, now),
         'waits': _texts(row.report, 'waits'),
         'problems': _texts(row.report, 'problems'),
+        'is_sane': row.report.get('is_sane'),
+        'why_not_sane': str(row.report.get('why_not_sane') or ''),
+        'mode_reason': str(row.report.get('mode_reason') or ''),
     }
+
+
+def digest(row: records.Engine) -> str:
+    """Of the bindings it has in force; the row's is that of its start."""
+    return str(row.report.get('bindings_digest') or row.bindings_digest)
+
+
+def working(rows: collections.abc.Iterable[records.Engine]
+            ) -> list[records.Engine]:
+    """Those that have a slot. One in reserve renews so slowly that its row
+    says little about now."""
+    return [row for row in rows if row.slot is not None]
 
 
 def host(row: records.Host, now: Now, pets: int = 0,
@@ -214,7 +229,7 @@ def states_counted(rows: collections.abc.Iterable[
 
 
 def _texts(report: records.Json, key: str) -> list[str]:
-    found = report.get(key) if isinstance(report, dict) else None
+    found = report.get(key)
     if not isinstance(found, (list, tuple)):
         return []
     return [str(text) for text in found]

@@ -15,6 +15,7 @@ from importlib import metadata
 import os
 import sys
 import typing
+import warnings
 
 from nova_pets import exception
 from nova_pets.cmd import arguments
@@ -354,6 +355,9 @@ def main() -> int:
     # Before anything of nova is imported: native threads (nova 31 patches
     # when nova.cmd is imported).
     os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', '1')
+    # What libraries deprecate is nothing for the person at this screen.
+    if not sys.warnoptions:
+        warnings.simplefilter('ignore')
     return run(sys.argv)
 
 
@@ -370,8 +374,9 @@ def run(argv: list[str]) -> int:
     # The boundary of a command, as in console.guarded: nova.conf missing or
     # unreadable ends here.
     except Exception as error:
-        console.complain(f'cannot start: {type(error).__name__}: {error}')
-        return int(questions.Exit.CANNOT_TELL)
+        code, sentence = console_module.explain(error)
+        console.complain(sentence)
+        return int(code)
 
 
 def _run(argv: list[str]) -> int:
@@ -389,8 +394,7 @@ def _run(argv: list[str]) -> int:
         handler=functools.partial(common.add_command_parsers,
                                   categories=categories)))
     verbs = [name for name, _method in common.methods_of(commands)]
-    config.parse_args(with_category(argv, verbs), init_rpc=False,
-                      prog=os.path.basename(argv[0]))
+    config.parse_args(with_category(argv, verbs), init_rpc=False)
     logging.setup(conf, 'nova')
     if conf.category.name == 'version':
         print(metadata.version('nova-pets'))

@@ -12,6 +12,7 @@ import enum
 import re
 
 from nova_pets import exception
+from nova_pets.cmd import documents
 from nova_pets.cmd import liveness
 from nova_pets.cmd import words
 from nova_pets.model import reasons
@@ -130,7 +131,7 @@ def warnings(facts: Facts) -> list[str]:
             'is really powered off. Never in production.')
     if facts.mode_reason:
         found.append(f'Mode {facts.mode}: {facts.mode_reason}.')
-    modes = sorted({str(engine.mode) for engine in facts.engines})
+    modes = modes_of(facts.engines)
     if len(modes) > 1:
         found.append(
             f'The engines run in different modes ({", ".join(modes)}): '
@@ -138,8 +139,15 @@ def warnings(facts: Facts) -> list[str]:
     elif modes and modes != [states.Mode.ACT]:
         found.append(f'The engines run in mode {modes[0]}: '
                      f'{words.MODE_WORDS[modes[0]]}.')
+    said: dict[str, None] = {}
+    for engine in documents.working(facts.engines):
+        row = documents.engine(engine, None, None)
+        said.update(dict.fromkeys(
+            f'{engine.host} says: {text}.' for text in
+            (*row['problems'], row['mode_reason']) if text))
+    found += said
     for what, values in (
-            ('fencing bindings', {engine.bindings_digest
+            ('fencing bindings', {documents.digest(engine)
                                   for engine in facts.engines}),
             ('versions of nova-pets', {engine.version
                                        for engine in facts.engines})):
@@ -147,6 +155,13 @@ def warnings(facts: Facts) -> list[str]:
             found.append(f'The schedulers have different {what}: '
                          'nova-manage pets check tells which.')
     return found
+
+
+def modes_of(engines: collections.abc.Iterable[records.Engine]
+             ) -> list[str]:
+    """The modes of those at work; a reserve's is that of its start."""
+    return sorted({str(engine.mode)
+                   for engine in documents.working(engines)})
 
 
 def _engine_alarms(facts: Facts) -> list[Alarm]:

@@ -52,16 +52,14 @@ def status(facts: questions.Facts) -> Document:
 def waits(engines: collections.abc.Iterable[records.Engine]) -> list[str]:
     """What working engines say that they wait for; each sentence once."""
     said: dict[str, None] = {}
-    for engine in engines:
-        if engine.slot is not None:
-            said.update(dict.fromkeys(
-                documents.engine(engine, None, None)['waits']))
+    for engine in documents.working(engines):
+        said.update(dict.fromkeys(
+            documents.engine(engine, None, None)['waits']))
     return list(said)
 
 
 def _engines(facts: questions.Facts) -> Document:
-    at_work = [engine for engine in facts.engines
-               if engine.slot is not None]
+    at_work = documents.working(facts.engines)
     return {
         'answer': str(facts.liveness.answer),
         'watched_s': round(facts.liveness.watched_s, 2),
@@ -69,7 +67,7 @@ def _engines(facts: questions.Facts) -> Document:
         'in_reserve': len(facts.engines) - len(at_work),
         'gate_loaded': bool(facts.engines) and all(
             engine.gate_loaded for engine in facts.engines),
-        'modes': sorted({str(engine.mode) for engine in facts.engines}),
+        'modes': questions.modes_of(facts.engines),
         'versions': sorted({engine.version for engine in facts.engines}),
         'rows': [documents.engine(engine, facts.now,
                                   facts.liveness.of(engine.id))

@@ -123,7 +123,8 @@ def _engines_line(engines: Document) -> str:
         return text
     if engines['in_reserve'] and engines['answer'] == 'alive':
         text += f', {engines["in_reserve"]} in reserve'
-    text += f'; mode {" and ".join(engines["modes"])}'
+    if engines['modes']:
+        text += f'; mode {" and ".join(engines["modes"])}'
     text += f'; gate {"loaded" if engines["gate_loaded"] else "NOT loaded"}'
     return text + f'; version {" and ".join(engines["versions"])}'
 
