@@ -132,9 +132,9 @@ class Collector:
                    for service in self._services.values()
                    if service.host not in rows]
         if missing:
+            # Judged from the next cycle on: a row that exists but could not
+            # be read (a newer version's) must not be taken for a plain one.
             self._store.ensure_hosts(missing)
-            for host, cell_uuid in missing:
-                rows[host] = records.Host(host=host, cell_uuid=cell_uuid)
         return rows
 
     def _host_view(self, row: records.Host, stored: snapshot.StoreSnapshot,

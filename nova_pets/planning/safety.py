@@ -82,8 +82,15 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
 
 def why_not_trust_proof(view: snapshot.HostView,
                         policy: policy_model.Policy) -> str | None:
-    """Return why the host's proof is void: a sign of life (W16, W20)."""
-    if view.count_moved or detection.signs_of_life(view, policy):
+    """Return why the host's proof is void: a sign of life (W16, W20).
+
+    Only what a witness saw after the proof counts, so after this engine
+    first saw the present state: a person may fence a host that answered
+    until then.
+    """
+    lively = [word for word in detection.signs_of_life(view, policy)
+              if word.age_s < view.state_s]
+    if view.count_moved or lively:
         return 'life_after_proof'
     return None
 
