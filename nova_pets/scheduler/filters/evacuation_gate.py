@@ -22,6 +22,14 @@ class EvacuationGateFilter(filters.BaseHostFilter):
     RUN_ON_REBUILD = False
 
     def filter_all(self, filter_obj_list, spec_obj):
-        if request.source(spec_obj) is not None:
-            gate.repeat(spec_obj._context, spec_obj)
-        return filter_obj_list
+        if request.source(spec_obj) is None:
+            return filter_obj_list
+        gate.repeat(spec_obj._context, spec_obj)
+        known = request.recall(spec_obj)
+        if known is None or known.view.recovery is None:
+            return filter_obj_list
+        # The destination that failed the last attempt is left out of the
+        # next one; planning forgets it again when no other host is left.
+        failed = known.view.recovery.excluded
+        return [host_state for host_state in filter_obj_list
+                if host_state.host not in failed]
