@@ -75,6 +75,7 @@ class PetsCommands(verb.Verbs):
         code = questions.Exit.CANNOT_TELL if problem else \
             questions.Exit.WELL
         return self._say({'exit_code': int(code), 'found': found,
+                          'expected': schema.head(),
                           'problem': problem or None},
                          problem or f'{found}')
 
