@@ -15,7 +15,6 @@ other option of ours.
 
 import threading
 
-from keystoneauth1 import exceptions as ks_exc
 from keystoneauth1 import loading as ks_loading
 import nova.conf
 import nova.context
@@ -122,15 +121,12 @@ class Identity:
             return self._ask(*self._loaded)
 
     def _ask(self, plugin, session) -> dict:
-        token = plugin.get_token(session)
-        if not token:
-            raise ks_exc.AuthorizationFailure('no token')
-        fields = {'auth_token': token,
+        fields = {'auth_token': plugin.get_token(session),
                   'user_id': plugin.get_user_id(session),
                   'project_id': plugin.get_project_id(session)}
         if not hasattr(plugin, 'get_access'):
-            # NOTE(nova-pets): auth_type none and admin_token know no
-            # catalogue; context() looks whether one is needed.
+            # auth_type none and admin_token know no catalogue; context()
+            # looks whether one is needed.
             return fields | {'roles': ['admin']}
         access = plugin.get_access(session)
         if access.will_expire_soon(self._min_token_life_s):

@@ -27,11 +27,11 @@ class Cells:
         self._max_age_s = max_age_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._mappings: dict[str, objects.CellMapping] = {}
+        self._mappings: dict = {}
         self._read_at: float | None = None
         self._cell_of_host: dict[str, str] = {}
 
-    def mappings(self) -> dict[str, objects.CellMapping]:
+    def mappings(self) -> dict:
         """Return all cell mappings, cell0 and disabled ones too, by uuid."""
         with self._lock:
             now = self._clock()

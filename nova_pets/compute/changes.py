@@ -24,6 +24,9 @@ from nova_pets.compute import tags
 OVERLAP = datetime.timedelta(seconds=60)
 """Nova's services stamp ``updated_at`` by their own clocks and commit later:
 rows this much older than the newest one are read again."""
+SETTLED_S = 10.0
+"""A row that was seen with the same stamp this long ago is left out: stamps
+have whole seconds on some databases, so a second change may share one."""
 OVERLAP_ROWS = 500
 """Ids are given before commit: this many of the newest are read again, and
 left out when they were returned before."""
@@ -34,6 +37,10 @@ class Mark:
     """Up to where one cell was read."""
 
     updated_at: datetime.datetime
+    stamps: dict[str, tuple[datetime.datetime, float]] = dataclasses.field(
+        default_factory=dict)
+    """uuid -> (updated_at, when first seen so, by the caller's monotonic
+    clock) of the rows within the overlap."""
     instance_id: int = 0
     metadata_id: int = 0
     seen_metadata: frozenset[int] = frozenset()
@@ -42,8 +49,12 @@ class Mark:
     """(host, key, value) of all aggregate tags."""
 
 
-def changed(cctxt, context, mark: Mark | None) -> tuple[list[str], Mark]:
-    """Return uuids, sorted, and the next mark."""
+def changed(cctxt, context, mark: Mark | None,
+            now_s: float) -> tuple[list[str], Mark]:
+    """Return uuids, sorted, and the next mark.
+
+    :param now_s: the caller's monotonic clock.
+    """
     aggregates = frozenset(
         (host, key, value)
         for host, keys in tags.aggregate_tags(context).items()
@@ -52,12 +63,16 @@ def changed(cctxt, context, mark: Mark | None) -> tuple[list[str], Mark]:
         return _first(cctxt, aggregates)
     with cells.reading(cctxt) as session:
         rows = session.execute(_ranges(mark)).all()
-        uuids = {row.uuid for row in rows
-                 if row.kind != 'metadata' or row.id not in
-                 mark.seen_metadata}
+        stamps = {row.uuid: _stamp(mark, row, now_s) for row in rows
+                  if row.kind == 'updated'}
+        uuids = {row.uuid for row in rows if row.kind == 'new'}
+        uuids |= {row.uuid for row in rows if row.kind == 'metadata'
+                  and row.id not in mark.seen_metadata}
+        uuids |= {uuid for uuid, (_, seen_s) in stamps.items()
+                  if now_s - seen_s < SETTLED_S}
         hosts = {host for host, _, _ in aggregates ^ mark.aggregates}
         uuids |= _on_hosts(session, hosts)
-    return sorted(uuids), _next(mark, rows, aggregates)
+    return sorted(uuids), _next(mark, rows, stamps, aggregates)
 
 
 def _ranges(mark):
@@ -76,7 +91,14 @@ def _ranges(mark):
                       reader.tag_rows()))
 
 
-def _next(mark, rows, aggregates):
+def _stamp(mark, row, now_s):
+    before = mark.stamps.get(row.uuid)
+    if before is not None and before[0] == row.updated_at:
+        return before
+    return row.updated_at, now_s
+
+
+def _next(mark, rows, stamps, aggregates):
     # NOTE(nova-pets): a row stamped by a clock that runs ahead must not move
     # the mark past rows that are still to come, hence our own clock as a cap.
     newest = max((row.updated_at for row in rows
@@ -86,6 +108,7 @@ def _next(mark, rows, aggregates):
     top = max(ids, default=mark.metadata_id)
     return Mark(
         updated_at=max(mark.updated_at, min(newest, timeutils.utcnow())),
+        stamps=stamps,
         instance_id=max((row.id for row in rows if row.kind == 'new'),
                         default=mark.instance_id),
         metadata_id=max(top, mark.metadata_id),

@@ -5,6 +5,8 @@ Chooses contexts and says what could not be done; the work is in the modules
 beside this one. One door serves any number of threads.
 """
 
+import time
+
 import nova.context
 
 from nova_pets import exception
@@ -84,7 +86,8 @@ class NovaDoor(base.ComputeDoor):
     def changed_instances(self, cell_uuid, mark):
         with errors.unavailable(f'read changes of cell {cell_uuid}'):
             return changes.changed(self._cells.context(cell_uuid),
-                                   nova.context.get_admin_context(), mark)
+                                   nova.context.get_admin_context(), mark,
+                                   time.monotonic())
 
     def instances(self, cell_uuid, uuids):
         with errors.unavailable(f'read instances of cell {cell_uuid}'):

@@ -13,6 +13,7 @@ from nova.db.main import models
 from nova import exception as nova_exc
 from nova import objects
 from oslo_utils import timeutils
+from oslo_utils import uuidutils
 import sqlalchemy as sa
 
 from nova_pets import exception
@@ -63,11 +64,31 @@ def matches(expected: collections.abc.Mapping):
 
 
 def delete_accepted(cctxt, migration_id: int) -> bool:
+    """Take the record away from a cast that is still on its way.
+
+    Its id must never be given again, or the late cast would write into the
+    next attempt's record. MariaDB, MySQL 8 and PostgreSQL never do; SQLite
+    does when the newest row goes, so there an inert row takes a higher id.
+    """
     statement = sa.delete(MIGRATION).where(
         MIGRATION.id == migration_id, MIGRATION.status == 'accepted',
         MIGRATION.migration_type == 'evacuation')
     with cells.writing(cctxt) as session:
+        if session.get_bind().dialect.name == 'sqlite':
+            _occupy_next_id(session, migration_id)
         return _written(session, statement) == 1
+
+
+def _occupy_next_id(session, migration_id):
+    mine = session.execute(sa.select(
+        MIGRATION.instance_uuid, MIGRATION.source_compute).where(
+            MIGRATION.id == migration_id,
+            MIGRATION.status == 'accepted')).first()
+    if mine is not None:
+        session.execute(sa.insert(MIGRATION).values(
+            instance_uuid=mine.instance_uuid, status='error',
+            source_compute=mine.source_compute, migration_type='migration',
+            uuid=uuidutils.generate_uuid(), hidden=True))
 
 
 def close_migration(cctxt, migration_id: int, expected, status: str) -> bool:
