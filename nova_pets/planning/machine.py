@@ -64,6 +64,7 @@ RECOVERY_TRANSITIONS: dict[
     (R.READY, 'begin'): R.REQUESTING,
     (R.READY, 'source_unproven'): R.PENDING,
     (R.READY, 'foreign_found'): R.SETTLING,
+    (R.READY, 'unsettled'): R.SETTLING,
     (R.READY, 'arrived'): R.VERIFYING,
     (R.REQUESTING, 'sent'): R.SCHEDULING,
     (R.REQUESTING, 'not_sent'): R.WAITING,
@@ -82,9 +83,10 @@ RECOVERY_TRANSITIONS: dict[
     (R.WAITING, 'taken_over'): R.SCHEDULING,
     (R.READY, 'taken_over'): R.SCHEDULING,
     (R.VERIFYING, 'verified'): R.RECOVERED,
-    (R.VERIFYING, 'left_again'): R.SETTLING,
+    (R.VERIFYING, 'left_again'): R.PENDING,
     (R.VERIFYING, 'rebase'): R.PENDING,
-    (R.NEEDS_OPERATOR, 'retry'): R.SETTLING,
+    # Back to the proof first: what an operator asks for needs one too.
+    (R.NEEDS_OPERATOR, 'retry'): R.PENDING,
     (R.NEEDS_OPERATOR, 'arrived'): R.VERIFYING,
     (R.NEEDS_OPERATOR, 'source_returned'): R.ABANDONED,
 }

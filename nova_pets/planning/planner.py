@@ -88,7 +88,8 @@ def _begin(ordered: list[snapshot.RecoveryView], snap: snapshot.Snapshot,
         row = view.row
         if (row.state is not R.READY or view.is_busy or
                 not _is_mine(view, snap) or row.id in moved or
-                view.trace is None or view.trace.instance is None):
+                view.trace is None or view.trace.instance is None or
+                view.open_attempt is not None):
             continue
         why_not = recoveries.why_not_begin(view, snap, policy)
         if why_not is None and (

@@ -148,7 +148,7 @@ def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     if source is None:
         return []
     if source.row.state is H.UP:
-        return [move(view, 'source_returned', 'source_returned')]
+        return [_returned(view)]
     found = view.trace.instance if view.trace else None
     if found is not None and found.host != view.row.source:
         return [move(view, 'abandon', 'moved_away', f'on {found.host}')]
@@ -162,7 +162,11 @@ def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
 
 def _ready(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
            policy: policy_model.Policy) -> Actions:
-    return _before_attempt(view, snap)
+    before = _before_attempt(view, snap)
+    if before or view.open_attempt is None:
+        return before
+    return [_failed(view, 'unsettled', 'operator_retry',
+                    'an earlier attempt is settled first')]
 
 
 def _before_attempt(view: snapshot.RecoveryView,
@@ -435,10 +439,16 @@ def _needs_operator(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
         return early
     source = snap.hosts.get(view.row.source)
     if source is not None and source.row.state is H.UP:
-        return [move(view, 'source_returned', 'source_returned',
-                     attempt_changes={'gate': states.Gate.CLOSED,
-                                      'outcome': states.Outcome.FAILED})]
+        return [_returned(view)]
     return []
+
+
+def _returned(view: snapshot.RecoveryView) -> actions.MoveRecovery:
+    """Only a host without any open evacuation record comes back as up, so
+    an attempt that is still open here is over."""
+    return move(view, 'source_returned', 'source_returned',
+                attempt_changes={'gate': states.Gate.CLOSED,
+                                 'outcome': states.Outcome.FAILED})
 
 
 _PLANNERS: dict[states.RecoveryState, collections.abc.Callable[

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left of an attempt: one safe step at a time, or a wait."""
+
+import dataclasses
+
+import pytest
+
+from nova_pets.model import states
+from nova_pets.planning import settling
+from nova_pets.planning import verifying
+from nova_pets.tests.unit.planning import samples
+
+H = states.HostState
+G = states.GuestAnswer
+OPEN = samples.attempt(migration_id=5, destination='host2')
+ERROR = samples.event('compute_rebuild_instance', 'host2', 'Error')
+RUNNING = samples.event('compute_rebuild_instance', 'host2')
+CONDUCTOR_ERROR = samples.event('rebuild_server', 'cond', 'Error')
+REBUILDING = {'task_state': 'rebuilding'}
+SPAWNING = {'task_state': 'rebuild_spawning'}
+
+
+def step(*migrations, attempt=OPEN, events=(), destination=H.UP, found=None,
+         recovery=None, state_s=1.0, silent=(), **instance):
+    trace = samples.trace(*migrations, events=events, **instance)
+    findings = settling.Findings(trace, **(found or {}))
+    snap = samples.snap(
+        samples.host_view(state=H.FENCED),
+        samples.host_view('host2', state=destination),
+        conductors_silent=frozenset(silent))
+    return settling.next_step(
+        samples.recovery(states.RecoveryState.SETTLING, **(recovery or {})),
+        (attempt,) if attempt else (), findings, snap, samples.POLICY,
+        state_s)
+
+
+def moving(status='pre-migrating', **values):
+    return samples.migration(status=status, destination='host2', **values)
+
+
+def test_an_unclaimed_record_of_ours_is_deleted_first():
+    found = step(samples.migration(), **REBUILDING)
+    assert found == settling.DeleteAccepted(5)
+
+
+FOREIGN = dataclasses.replace(OPEN, kind=states.AttemptKind.FOREIGN,
+                              destination=None)
+
+
+@pytest.mark.parametrize('values, expected', [
+    ({}, settling.Wait('foreign_evacuation', 'migration 5 is accepted')),
+    ({'events': (CONDUCTOR_ERROR,)}, settling.DeleteAccepted(5)),
+    ({'events': (samples.event('rebuild_server', 'cond'),)},
+     settling.Wait('foreign_evacuation', 'migration 5 is accepted')),
+    ({'events': (samples.event('rebuild_server', 'cond'),),
+      'silent': ('cond',)}, settling.DeleteAccepted(5)),
+    ({'state_s': 999}, settling.DeleteAccepted(5)),
+])
+def test_somebody_elses_request_gets_its_time(values, expected):
+    assert step(samples.migration(), attempt=FOREIGN, **REBUILDING,
+                **values) == expected
+
+
+@pytest.mark.parametrize('destination', [
+    H.SUSPECT, H.DOWN, H.FENCING, H.UNPROVEN, H.QUARANTINED, H.RETURNING])
+@pytest.mark.parametrize('status', ['pre-migrating', 'failed', 'error'])
+def test_a_destination_that_is_not_proven_off_is_waited_for(destination,
+                                                            status):
+    found = step(moving(status), destination=destination, events=(ERROR,),
+                 **SPAWNING)
+    assert isinstance(found, settling.Wait)
+    assert found.reason == 'destination_down'
+
+
+def test_a_dead_destination_step_by_step():
+    """Row, record, tombstone, allocations, state; then the next attempt."""
+    assert step(moving(), destination=H.FENCED, **SPAWNING) == \
+        settling.Restore({'host': 'host1', 'vm_state': 'active',
+                          'task_state': 'rebuild_spawning'},
+                         {'task_state': None})
+    assert step(moving(), destination=H.FENCED) == settling.CloseMigration(
+        5, ('pre-migrating',), 'error')
+    assert step(moving('error'), destination=H.FENCED) == \
+        settling.Tombstone('host2')
+    buried = {'tombstoned': frozenset({'host2'})}
+    assert step(moving('error'), destination=H.FENCED, found=buried) == \
+        settling.ReadAllocations()
+    buried['allocations'] = frozenset({'host1', 'host2'})
+    assert step(moving('error'), destination=H.FENCED, found=buried) == \
+        settling.RemoveAllocations('host2')
+    buried['allocations'] = frozenset({'host1'})
+    found = step(moving('error'), destination=H.FENCED, found=buried,
+                 vm_state='error')
+    assert found.values == {'vm_state': 'active'}
+    found = step(moving('error'), destination=H.FENCED, found=buried)
+    assert (found.event, found.excluded) == ('clean', ('host2',))
+    assert found.outcome is states.Outcome.FAILED
+
+
+@pytest.mark.parametrize('status', ['pre-migrating', 'failed', 'error'])
+@pytest.mark.parametrize('answer', [None, G.NOT_RUNNING, G.RUNNING])
+def test_a_living_destination_at_work_is_never_released(status, answer):
+    guests = {'host2': answer} if answer else {}
+    found = step(moving(status), events=(RUNNING,), found={'guests': guests},
+                 state_s=800, **SPAWNING)
+    assert found == settling.Wait('destination_building', 'on host2')
+
+
+def test_a_living_destination_at_work_for_too_long_needs_a_person():
+    found = step(moving(), events=(RUNNING,), state_s=901, **SPAWNING)
+    assert (found.event, found.reason) == ('needs_operator', 'building_slow')
+
+
+@pytest.mark.parametrize('status', ['pre-migrating', 'failed', 'error'])
+def test_a_finished_living_destination_is_asked(status):
+    assert step(moving(status), events=(ERROR,), **SPAWNING) == \
+        settling.Probe('host2')
+
+
+def test_no_answer_is_no_absence():
+    found = step(moving('failed'), events=(ERROR,),
+                 found={'guests': {'host2': G.UNREACHABLE}})
+    assert found == settling.Wait('probe_unreachable', 'on host2')
+
+
+@pytest.mark.parametrize('status', ['pre-migrating', 'failed', 'error'])
+def test_a_guest_that_is_found_is_adopted(status):
+    found = step(moving(status), events=(ERROR,), **SPAWNING,
+                 found={'guests': {'host2': G.RUNNING}})
+    assert isinstance(found, settling.Adopt)
+    assert (found.migration_id, found.destination) == (5, 'host2')
+    assert found.expected == {'host': 'host1', 'vm_state': 'active',
+                              'task_state': 'rebuild_spawning'}
+
+
+def test_a_record_without_event_and_open_is_waited_for():
+    assert step(moving(), attempt=FOREIGN) == settling.Wait(
+        'destination_building', 'on host2')
+
+
+def test_a_failed_record_without_event_is_asked_about():
+    assert step(moving('failed'), attempt=FOREIGN) == \
+        settling.Probe('host2')
+
+
+def test_the_state_from_before_is_restored_after_no_valid_host():
+    """W6 writes ERROR over STOPPED."""
+    found = step(samples.migration(status='error'), vm_state='error',
+                 recovery={'original_vm_state': 'stopped'},
+                 found={'allocations': frozenset({'host1'})})
+    assert found.values == {'vm_state': 'stopped'}
+
+
+@pytest.mark.parametrize('instance, event', [
+    ({'deleted': True}, 'abandon'),
+    ({'vm_state': 'soft-delete'}, 'abandon'),
+    ({'host': 'host2'}, 'arrived'),
+])
+def test_ends_that_need_no_clean_up(instance, event):
+    assert step(moving(), **instance).event == event
+
+
+def test_an_instance_that_is_still_rebuilt_elsewhere_is_waited_for():
+    found = step(moving('done'), host='host2', task_state='rebuild_spawning')
+    assert isinstance(found, settling.Wait)
+
+
+def verify(found=None, state_s=60.0, recovery=None, migrations=(),
+           **instance):
+    values = {'host': 'host2'}
+    values.update(instance)
+    findings = settling.Findings(samples.trace(*migrations, **values),
+                                 **(found or {}))
+    row = samples.recovery(states.RecoveryState.VERIFYING,
+                           destination='host2', **(recovery or {}))
+    return verifying.next_step(row, findings, samples.snap(),
+                               samples.POLICY, state_s)
+
+
+CLEAN = {'allocations': frozenset({'host1', 'host2'})}
+STOPPED = {'original_vm_state': 'stopped',
+           'desired_power': states.DesiredPower.STOPPED}
+
+
+@pytest.mark.parametrize('values, expected', [
+    ({'found': CLEAN}, 'verified'),
+    ({'found': CLEAN, 'state_s': 1.0}, settling.Wait('arrived', 'on host2')),
+    ({}, settling.ReadAllocations()),
+    ({'found': {'allocations': frozenset({'host1', 'host2', 'host3'})}},
+     settling.RemoveAllocations('host3')),
+    ({'host': 'host1'}, 'left_again'),
+    ({'deleted': True}, 'abandon'),
+    ({'migrations': (samples.migration(),)}, settling.DeleteAccepted(5)),
+    ({'task_state': 'powering-off'},
+     settling.Wait('arrived', 'task_state powering-off')),
+    ({'recovery': STOPPED},
+     settling.ChangePower(states.DesiredPower.STOPPED)),
+    ({'recovery': STOPPED, 'vm_state': 'stopped', 'found': CLEAN},
+     'verified'),
+    ({'recovery': {'original_vm_state': 'stopped'}, 'vm_state': 'stopped'},
+     settling.ChangePower(states.DesiredPower.RUNNING)),
+    ({'vm_state': 'stopped', 'found': CLEAN}, 'verified'),
+    ({'vm_state': 'error'}, settling.Probe('host2')),
+    ({'vm_state': 'error', 'found': {'guests': {'host2': G.RUNNING}}},
+     settling.Restore({'host': 'host2', 'vm_state': 'error',
+                       'task_state': None}, {'vm_state': 'active'})),
+    ({'vm_state': 'error', 'state_s': 999,
+      'found': {'guests': {'host2': G.NOT_RUNNING}}}, 'needs_operator'),
+])
+def test_verifying(values, expected):
+    found = verify(**values)
+    if isinstance(expected, str):
+        assert found.event == expected
+    else:
+        assert found == expected
