@@ -134,6 +134,8 @@ class EmbeddedCloud(rest.RestVerbs):
                 if machine.process is not None:
                     machine.process.bury()
             self.ground.close()
+        if hasattr(self, 'messages'):
+            self.messages.hang_up()
         if hasattr(self, '_threads'):
             _forget_pools()
             self._threads.close_pools()

@@ -7,6 +7,9 @@ service its own locks, options and placement client as separate processes
 have, and report the points that faults.py knows.
 """
 
+import functools
+import weakref
+
 import fixtures
 from keystoneauth1 import exceptions as ks_exc
 from nova.compute import resource_tracker
@@ -90,34 +93,50 @@ class Messages(fixtures.Fixture):
         #: (instance uuid, request id) of each rebuild_instance that reached
         #: a conductor, in order.
         self.evacuate_casts = []
+        self._awaited = weakref.WeakSet()
 
     def _setUp(self):
         self._patch_send()
+        self._patch_delivery()
         self._patch_poll()
         self._patch_dispatch()
         self._patch_reply()
+
+    def hang_up(self):
+        """End every wait for an answer; only for the end of the cloud."""
+        for answers in list(self._awaited):
+            answers.put((None, processes.ProcessGone('cloud closed')))
 
     def _patch_send(self):
         send = impl_fake.FakeDriver._send
 
         def gated_send(driver, target, ctxt, message, *args, **kwargs):
-            name = '%s.%s' % (target.topic, message.get('method'))
-            uuid = instance_of(message.get('args', {}))
-            self._board.reach('publish:' + name, uuid)
-            process = processes.current()
-            rule = self._board.find(
-                'message:' + name, process.name if process else None, uuid)
-            verdict = rule.apply(None, uuid) if rule else None
-            if verdict is faults.DROP:
-                return None
-            if verdict is faults.DEFER:
-                rule.deliveries.append(
-                    lambda: send(driver, target, ctxt, message,
-                                 *args, **kwargs))
-                return None
-            return send(driver, target, ctxt, message, *args, **kwargs)
+            self._board.reach('publish:%s.%s' % (
+                target.topic, message.get('method')), _subject(message))
+            answer = send(driver, target, ctxt, message, *args, **kwargs)
+            processes.checkpoint()
+            return answer
         self.useFixture(fixtures.MockPatchObject(
             impl_fake.FakeDriver, '_send', gated_send))
+
+    def _patch_delivery(self):
+        deliver = impl_fake.FakeExchange.deliver_message
+
+        def gated_delivery(exchange, topic, ctxt, message, *args, **kwargs):
+            if kwargs.get('reply_q') is not None:
+                self._awaited.add(kwargs['reply_q'])
+            process = processes.current()
+            rule = self._board.find(
+                'message:%s.%s' % (topic, message.get('method')),
+                process.name if process else None, _subject(message))
+            if rule is None:
+                deliver(exchange, topic, ctxt, message, *args, **kwargs)
+            elif rule.apply(None, None) is faults.DEFER:
+                rule.deliveries.append(functools.partial(
+                    deliver, exchange, topic, ctxt, message,
+                    *args, **kwargs))
+        self.useFixture(fixtures.MockPatchObject(
+            impl_fake.FakeExchange, 'deliver_message', gated_delivery))
 
     def _patch_poll(self):
         poll = impl_fake.FakeExchange.poll
@@ -135,7 +154,7 @@ class Messages(fixtures.Fixture):
             process = processes.current()
             method = incoming.message.get('method')
             if process is not None and process.topic:
-                uuid = instance_of(incoming.message.get('args', {}))
+                uuid = _subject(incoming.message)
                 if (process.topic, method) == (
                         'conductor', 'rebuild_instance'):
                     self.evacuate_casts.append(
@@ -235,8 +254,9 @@ class ServicePoints(fixtures.Fixture):
             'nova.network.neutron.get_client', gated))
 
 
-def instance_of(args):
+def _subject(message):
     """Return the instance uuid that a message is about, or None."""
+    args = message.get('args', {})
     for key in ('instance', 'instance_p', 'request_spec', 'spec_obj'):
         data = args.get(key)
         if isinstance(data, dict):

@@ -244,7 +244,7 @@ def _quiet_hook(hook):
     return wrapper
 
 
-def wait_until(condition, timeout_s, what):
+def wait_until(condition, timeout_s, what, interval_s=0.05):
     """Return the first true value of condition(), polled until a deadline.
 
     :raises AssertionError: it did not become true in timeout_s seconds.
@@ -258,4 +258,4 @@ def wait_until(condition, timeout_s, what):
             raise AssertionError(
                 'waited %s s in vain for %s; last: %r'
                 % (timeout_s, what, value))
-        time.sleep(0.05)
+        time.sleep(interval_s)

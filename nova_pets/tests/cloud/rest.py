@@ -69,9 +69,21 @@ class RestVerbs:
         """
         instances = {name: self.create_server(name, **kwargs)
                      for name, kwargs in servers.items()}
-        for name, instance in instances.items():
-            self.wait_server(instance, timeout_s=timeout_s, status='ACTIVE')
-            self.progress('%s is active' % name)
+        waiting = dict(instances)
+
+        def are_active():
+            servers = self.servers()
+            for name, instance in list(waiting.items()):
+                server = servers.get(instance, {'status': 'BUILD'})
+                if server['status'] == 'ERROR':
+                    raise AssertionError(
+                        'cannot boot %s: %s' % (name, server.get('fault')))
+                if server['status'] == 'ACTIVE':
+                    del waiting[name]
+                    self.progress('%s is active' % name)
+            return not waiting
+        processes.wait_until(are_active, timeout_s, 'the instances',
+                             interval_s=0.2)
         return instances
 
     def server(self, instance):

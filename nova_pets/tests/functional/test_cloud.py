@@ -181,16 +181,20 @@ def test_messages_can_be_deferred_and_lost(cloud):
     cloud.wait_server(uuid, task_state='rebuilding', host='host2')
 
 
-@pytest.mark.parametrize('point, vm_state', [
-    ('spawn', 'error'), ('neutron', 'error'), ('before_claim', 'error')])
-def test_failures_on_demand(cloud, point, vm_state):
-    uuid = cloud.boot('a', host='host1')
+@pytest.mark.parametrize('point', [
+    'spawn', 'after_spawn', 'neutron', 'cinder', 'glance', 'before_claim',
+    'before_finish', 'receive:compute.rebuild_instance'])
+def test_failures_on_demand(cloud, point):
+    uuid = cloud.boot('a', host='host1', bfv=point == 'cinder')
     _crash(cloud, 'host1')
     rule = cloud.fail('host2', point, RuntimeError('on demand'))
     cloud.evacuate(uuid, host='host2')
-    cloud.wait_server(uuid, vm_state=vm_state, task_state=None, host='host1')
-    assert rule.hits
-    assert cloud.running(uuid) == []
+    processes.wait_until(lambda: rule.hits, 20, point)
+    if not point.startswith('receive'):
+        cloud.wait_server(uuid, vm_state='error', task_state=None)
+    assert cloud.server(uuid)['OS-EXT-SRV-ATTR:host'] == 'host1'
+    assert cloud.running(uuid) == (
+        ['host2'] if point in ('after_spawn', 'before_finish') else [])
 
 
 def test_placement_can_be_away(cloud):
@@ -203,6 +207,27 @@ def test_placement_can_be_away(cloud):
     away.release()
     cloud.evacuate(uuid)
     cloud.wait_server(uuid, status='ACTIVE', task_state=None)
+
+
+def test_calls_can_be_lost_and_the_cloud_still_closes(cloud):
+    uuid = cloud.boot('a', host='host1')
+    _crash(cloud, 'host1')
+    lost = cloud.lose('scheduler.select_destinations')
+    cloud.evacuate(uuid)
+    processes.wait_until(lambda: lost.hits, 20, 'the call')
+    cloud.wait_server(uuid, task_state='rebuilding', host='host1')
+    cloud.close()
+    assert cloud.leftovers() == []
+
+
+def test_a_second_scheduler_takes_over_from_a_killed_one(cloud):
+    cloud.start_service('scheduler', 'scheduler2')
+    cloud.crash('scheduler')
+    uuid = cloud.boot('a')
+    assert len(cloud.running(uuid)) == 1
+    cloud.crash('scheduler2')
+    cloud.restart('scheduler')
+    assert cloud.boot('b')
 
 
 def test_a_killed_conductor_leaves_its_work_and_is_replaced(cloud):
@@ -285,11 +310,12 @@ def test_clouds_one_after_the_other_leave_no_threads(make_cloud):
 
 
 def test_five_hosts_and_twelve_servers_are_quick(make_cloud):
-    begin = time.monotonic()
+    # In CPU seconds, so that a busy machine does not fail it.
+    begin = time.process_time()
     cloud = make_cloud(hosts=5)
     cloud.boot_many({'vm%d' % n: {'host': 'host%d' % (1 + n % 5)}
                      for n in range(12)})
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 def test_unregistered_options_reach_who_registers_them_later(make_cloud):
