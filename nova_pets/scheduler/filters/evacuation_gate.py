@@ -6,6 +6,9 @@ chosen, and is the gate where the request filter is not in place.
 It refuses by an exception: no host would mean NoValidHost, and conductor
 would write ERROR over a healthy attempt. Put it first in
 ``enabled_filters``, after FencedHostFilter.
+
+Hosts that failed the last attempt are left out of this one; planning forgets
+them when no other host is left.
 """
 
 from nova.scheduler import filters
@@ -25,11 +28,8 @@ class EvacuationGateFilter(filters.BaseHostFilter):
         if request.source(spec_obj) is None:
             return filter_obj_list
         gate.repeat(spec_obj._context, spec_obj)
-        known = request.recall(spec_obj)
-        if known is None or known.view.recovery is None:
+        recovery = request.evacuation(spec_obj)
+        if recovery is None:
             return filter_obj_list
-        # The destination that failed the last attempt is left out of the
-        # next one; planning forgets it again when no other host is left.
-        failed = known.view.recovery.excluded
         return [host_state for host_state in filter_obj_list
-                if host_state.host not in failed]
+                if host_state.host not in recovery.excluded]

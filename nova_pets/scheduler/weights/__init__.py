@@ -3,8 +3,8 @@
 Scheduler host weights of nova-pets
 """
 
-from nova.scheduler import weights as host_weights
 from nova import weights as nova_weights
+from nova.scheduler import weights as host_weights
 
 from nova_pets.scheduler import extension
 from nova_pets.scheduler import plugins

@@ -9,8 +9,8 @@ it off.
 
 The weights are not normalized: each evacuation in flight takes as much from
 a host as another weigher with a multiplier of 1.0 can give it at most, so
-that many evacuations at once cannot all find the same emptiest host. A host
-on which an attempt of this very recovery failed is the last choice.
+that many evacuations at once cannot all find the same emptiest host. (The
+host that failed the last attempt is EvacuationGateFilter's affair.)
 """
 
 import nova.conf
@@ -24,9 +24,6 @@ from nova_pets.scheduler import request
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
-
-FAILED_HERE = 1000.0
-# Far more than other weighers give, so that it counts only among equals
 
 
 class EvacuationSpreadWeigher(weights.BaseHostWeigher):
@@ -45,8 +42,7 @@ class EvacuationSpreadWeigher(weights.BaseHostWeigher):
         return 0.0
 
     def weigh_objects(self, weighed_obj_list, weight_properties):
-        recovery = request.evacuation(weight_properties)
-        if recovery is None:
+        if request.evacuation(weight_properties) is None:
             return [0.0] * len(weighed_obj_list)
         in_flight = self._in_flight()
         with picks.present() as recent:
@@ -54,9 +50,6 @@ class EvacuationSpreadWeigher(weights.BaseHostWeigher):
                 -float(in_flight.get(weighed.obj.host, 0) +
                        recent.count(weighed.obj.host))
                 for weighed in weighed_obj_list]
-            for index, weighed in enumerate(weighed_obj_list):
-                if weighed.obj.host in recovery.excluded:
-                    result[index] -= FAILED_HERE
             recent.add(request.request_id(weight_properties),
                        self._favourite(weighed_obj_list, result))
         return result

@@ -4,19 +4,19 @@
 import os
 import threading
 
-from nova.scheduler import weights as nova_weights
 from nova import weights as weight_base
+from nova.scheduler import weights as nova_weights
 import pytest
 
 from nova_pets import exception
 from nova_pets.model import states
 from nova_pets.scheduler import access
-from nova_pets.scheduler.filters import evacuation_gate
-from nova_pets.scheduler.filters import fenced_host
-from nova_pets.scheduler.filters import shared_storage
 from nova_pets.scheduler import picks
 from nova_pets.scheduler import request
 from nova_pets.scheduler import unsafe_hosts
+from nova_pets.scheduler.filters import evacuation_gate
+from nova_pets.scheduler.filters import fenced_host
+from nova_pets.scheduler.filters import shared_storage
 from nova_pets.scheduler.weights import evacuation_spread
 from nova_pets.tests.unit.scheduler import fakes
 
@@ -141,6 +141,15 @@ def test_the_gate_filter_reads_nothing_at_a_first_boot(store):
     assert store.calls == []
 
 
+def test_a_host_that_failed_the_last_attempt_is_left_out(store):
+    store.views = [fakes.view(
+        host=H.FENCED, recovery=fakes.recovery(excluded=('host2',)),
+        attempt=fakes.attempt(gate=states.Gate.CONSUMED))]
+    assert passing(evacuation_gate.EvacuationGateFilter(),
+                   evacuation(excluded=('host2',)),
+                   hosts('host2', 'host3')) == ['host3']
+
+
 # SharedStorageFilter
 
 A = {'pets__storage': 'a'}
@@ -228,12 +237,6 @@ def test_many_threads_choose_evenly(store):
     for thread in threads:
         thread.join()
     assert {chosen.count(host) for host in chosen} == {10}
-
-
-def test_a_host_where_an_attempt_failed_is_the_last_choice(store):
-    store.in_flight = {'host2': 20, 'host3': 20}
-    assert weigh(evacuation(excluded=('host1',)), 'host1', 'host2',
-                 'host3')[-1] == 'host1'
 
 
 def test_a_negative_multiplier_stacks(store, option):

@@ -69,7 +69,8 @@ NOT_UP_NOT_PROVEN = sorted(set(H) - {H.UP} - states.PROVEN_OFF)
 @pytest.mark.parametrize('host', NOT_UP_NOT_PROVEN, ids=str)
 @pytest.mark.parametrize('recovery', [
     None, *(fakes.recovery(state, is_bfv=True) for state in
-            sorted(states.OPEN))], ids=lambda recovery: recovery and str(recovery.state))
+            sorted(states.OPEN))],
+    ids=lambda recovery: recovery and str(recovery.state))
 @pytest.mark.parametrize('asked', [None, A_MOVE, A_PERSONS, LATE], ids=str)
 def test_nothing_leaves_a_host_that_is_neither_up_nor_proven_off(
         host, recovery, asked):
