@@ -108,6 +108,8 @@ def _add_task(cls):
     must learn the name, or all its periodic tasks would fail on it.
     """
     _remove_task(cls)
+    # Several schedulers may be made in one process, one after the other.
+    worker.KEEPER.renew()
 
     @periodic_task.periodic_task(
         spacing=CONF.pets_scheduler.periodic_spacing, run_immediately=True,

@@ -85,6 +85,13 @@ class EngineKeeper:
             self._forget()
         return ended
 
+    def renew(self):
+        """Begin as a new process does; an engine that still runs is asked
+        to end."""
+        if self.is_alive():
+            self._stop.set()
+        self._forget()
+
     def _forget(self):
         self._pid = None
         self._thread = None

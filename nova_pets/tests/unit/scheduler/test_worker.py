@@ -143,6 +143,16 @@ def test_stopping_lets_the_engine_end_and_start_anew(ground):
     ground.started(2)
 
 
+def test_a_scheduler_loaded_anew_does_not_inherit_the_wait(ground):
+    ground.ensure()
+    ground.started(1)
+    first = ground.engines[0]
+    ground.keeper.renew()
+    ground.ensure()
+    ground.started(2)
+    assert first.stopped.wait(DEADLINE_S)
+
+
 def test_the_thread_never_holds_the_process(ground):
     ground.ensure()
     ground.started(1)
