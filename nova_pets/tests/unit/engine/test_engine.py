@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real engine in a false world: on time, once, whatever dies when."""
+
+import pytest
+
+from nova_pets import exception
+from nova_pets.model import states
+from nova_pets.tests.unit.engine import world as world_module
+
+R = states.RecoveryState
+
+
+@pytest.fixture
+def make_world(tmp_path):
+    return lambda **kwargs: world_module.World(tmp_path, **kwargs)
+
+
+def _state(world, host):
+    row = world.store().host(host)
+    return row.state if row else None
+
+
+@pytest.mark.parametrize('heartbeat_s, limit_s', [(2.0, 8.0), (10.0, 40.0)])
+@pytest.mark.parametrize('phase_s', [0.0, 0.9, 1.9])
+def test_a_dead_host_is_judged_down_in_time(make_world, heartbeat_s, limit_s,
+                                            phase_s):
+    world = make_world(report_interval_s=heartbeat_s)
+    engine = world.engine(witness_silence_s=2.0)
+    until = world.clock.now + 3 * heartbeat_s + phase_s
+    world.drive([engine], lambda: world.clock.now >= until)
+    world.crash('host1')
+    took_s = world.drive([engine], lambda: _state(world, 'host1') == 'down')
+    assert took_s <= limit_s
+
+
+def test_a_clock_of_another_machine_decides_nothing(make_world):
+    """Heartbeats are judged by progress: what the rows say of time, a step
+    of an hour either way included, is not even read."""
+    world = make_world()
+    engine = world.engine()
+    world.drive([engine], lambda: world.clock.now >= 1060.0)
+    assert {_state(world, name) for name in world.machines} == {'up'}
+
+
+def test_after_a_gap_in_my_own_reads_nobody_is_suspect(make_world):
+    world = make_world()
+    engine = world.engine()
+    world.drive([engine], lambda: world.clock.now >= 1010.0)
+    counts = [machine.report_count for machine in world.machines.values()]
+    world.clock.now += 3600
+    for machine, count in zip(world.machines.values(), counts, strict=True):
+        machine.report_count = count
+    engine.cycle()
+    assert {_state(world, name) for name in world.machines} == {'up'}
+
+
+def test_pets_move_once(make_world):
+    world = make_world()
+    for uuid in ('db1', 'db2', 'db3'):
+        world.boot(uuid)
+    engine = world.engine()
+    world.drive([engine], lambda: world.clock.now >= 1010.0)
+    world.crash('host1')
+    world.drive([engine], lambda: _all(world, R.RECOVERED, 3))
+    assert world.calls.count('evacuate') == 3
+    assert world.calls.count('fence') == 1
+    for uuid in world.rows:
+        assert len(world.running(uuid)) == 1
+    assert world.machines['host1'].power == 'off'
+
+
+def _all(world, state, number):
+    found = world.store().recoveries()
+    return len(found) == number and all(row.state is state for row in found)
+
+
+def test_observe_mode_touches_nothing_and_says_what_it_would_do(make_world):
+    world = make_world()
+    world.boot('db1')
+    engine = world.engine(mode=states.Mode.OBSERVE)
+    world.drive([engine], lambda: world.clock.now >= 1010.0)
+    world.crash('host1')
+    world.drive([engine], lambda: _state(world, 'host1') == 'down')
+    until = world.clock.now + 60
+    world.drive([engine], lambda: world.clock.now >= until)
+    assert world.calls == []
+    assert any('would fence host1' in wait
+               for row in world.store().engines()
+               for wait in row.report.get('waits', ()))
+
+
+def test_two_engines_never_do_the_same_twice(make_world):
+    world = make_world()
+    for number in range(6):
+        world.boot(f'db{number}')
+    engines = [world.engine('a'), world.engine('b')]
+    world.drive(engines, lambda: world.clock.now >= 1010.0)
+    assert all(one.standing.has_slot for one in engines)
+    world.crash('host1')
+    world.drive(engines, lambda: _all(world, R.RECOVERED, 6))
+    assert world.calls.count('fence') == 1
+    assert world.calls.count('evacuate') == 6
+
+
+def test_an_engine_that_cannot_renew_stops_acting(make_world):
+    world = make_world()
+    world.boot('db1')
+    engine = world.engine()
+    world.drive([engine], lambda: world.clock.now >= 1010.0)
+    world.clock.now += 10.0  # more than MARGIN of claim_ttl
+    with pytest.raises(exception.ClaimsLost):
+        engine.standing.guard()
+
+
+def test_a_sleeper_that_was_deposed_writes_nothing(make_world):
+    world = make_world()
+    world.boot('db1')
+    sleeper, peer = world.engine('a'), world.engine('b')
+    world.drive([sleeper, peer], lambda: world.clock.now >= 1010.0)
+    world.crash('host1')
+    world.drive([sleeper], lambda: _state(world, 'host1') == 'fenced')
+    old = sleeper.standing.id
+    row = world.store().host('host1')
+    assert row.owner == old
+    world.drive([peer], lambda: _all(world, R.RECOVERED, 1))
+    with pytest.raises(exception.RowConflict):
+        world.store().advance_host(row, row.generation, old, None)
+    sleeper.cycle()
+    assert sleeper.standing.id != old
+    assert world.calls.count('evacuate') == 1
+
+
+def _record(world):
+    """Return the number of outside calls of an undisturbed run."""
+    for uuid in ('db1', 'db2'):
+        world.boot(uuid)
+    engine = world.engine()
+    world.drive([engine], lambda: world.clock.now >= 1010.0)
+    world.crash('host1')
+    world.drive([engine], lambda: _all(world, R.RECOVERED, 2))
+    return len(world.calls)
+
+
+CALLS = 6
+"""fence, forced_down, and for each of two pets a claim and an evacuate."""
+
+
+def test_the_outside_calls_of_an_undisturbed_recovery(make_world):
+    world = make_world()
+    assert _record(world) == CALLS
+    assert world.calls[:2] == ['fence', 'forced_down']
+    assert sorted(world.calls[2:]) == ['evacuate'] * 2 + [
+        'update_instance'] * 2
+
+
+@pytest.mark.parametrize('moment', ['before', 'after'])
+@pytest.mark.parametrize('number', range(CALLS))
+def test_an_engine_dies_around_any_outside_call(make_world, number, moment):
+    world = make_world()
+
+    def die(at, name, when):
+        if (at, when) == (number, moment):
+            raise world_module.Died
+
+    world.on_call = die
+    with pytest.raises(world_module.Died):
+        _record(world)
+    world.on_call = lambda *args: None
+    _finish(world)
+
+
+def _finish(world):
+    """Another engine continues; every pet ends up running once."""
+    successor = world.engine('b')
+    world.drive([successor], lambda: _all(world, R.RECOVERED, 2))
+    for uuid in ('db1', 'db2'):
+        assert len(world.running(uuid)) == 1
+        starts = [name for machine in world.machines.values()
+                  for name in machine.starts if name == uuid]
+        assert len(starts) == 1
+    assert world.calls.count('fence') <= 2
+    assert world.machines['host1'].power == 'off'
+
+
+def _commits(world, monkeypatch, die_after=None):
+    """Count the engine's write transactions; die after one of them."""
+    from nova_pets.db import session
+    counter = {'commits': 0}
+    real = session.Runner.write
+
+    def write(self, *args, **kwargs):
+        result = real(self, *args, **kwargs)
+        counter['commits'] += 1
+        if counter['commits'] == die_after:
+            raise world_module.Died
+        return result
+
+    monkeypatch.setattr(session.Runner, 'write', write)
+    return counter
+
+
+def test_an_engine_dies_after_any_commit(tmp_path, monkeypatch):
+    """Every third commit of the run, each with a fresh world."""
+    counting = world_module.World(_dir(tmp_path, 'count'))
+    with monkeypatch.context() as patch:
+        counter = _commits(counting, patch)
+        _record(counting)
+    total = counter['commits']
+    assert total > 30
+    tried = 0
+    for number in range(1, total + 1):
+        world = world_module.World(_dir(tmp_path, f'run{number}'))
+        with monkeypatch.context() as patch:
+            _commits(world, patch, die_after=number)
+            try:
+                _record(world)
+            except world_module.Died:
+                tried += 1
+        if world.machines['host1'].is_running:
+            continue  # died before the failure; nothing to recover
+        _finish(world)
+    assert tried == total
+
+
+def _dir(tmp_path, name):
+    path = tmp_path / name
+    path.mkdir()
+    return path
