@@ -215,7 +215,7 @@ class Store(abc.ABC):
     def controls(self, only_active: bool = True) -> list[records.Control]:
         ...
 
-    # -- history -----------------------------------------------------------------
+    # -- history ------------------------------------------------------------
 
     @abc.abstractmethod
     def record(self, event: records.Event) -> None:

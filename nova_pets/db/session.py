@@ -38,6 +38,9 @@ _CHUNK = 500
 _AGAIN_MAX = 12
 """Repetitions after a rollback. Each costs one round trip and a pause that
 doubles from 5 ms, so that a hot row is given up after about 2.5 s."""
+_AGAIN_S = 5.0
+"""And none begins later than this: a lock wait or a busy SQLite file may
+take the database's own timeout each time."""
 _PAUSE_S = 0.005
 _PAUSE_MAX_S = 0.5
 _LOST_MAX = 2
@@ -108,6 +111,7 @@ class Runner:
             [bool], Answer], is_recognisable: bool,
             again_on_duplicate: bool) -> Answer:
         lost = 0
+        last_s = time.monotonic() + _AGAIN_S
         for turn in range(_AGAIN_MAX + 1):
             try:
                 return once(lost > 0)
@@ -116,7 +120,7 @@ class Runner:
                     lost += 1
                     if not is_recognisable or lost > _LOST_MAX:
                         raise _unavailable(what, error) from error
-                elif turn == _AGAIN_MAX or not (
+                elif turn == _AGAIN_MAX or time.monotonic() > last_s or not (
                         _was_rolled_back(error) or again_on_duplicate
                         and isinstance(error,
                                        db_exception.DBDuplicateEntry)):
