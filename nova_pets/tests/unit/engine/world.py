@@ -91,7 +91,8 @@ class World:
         self.rows = {}
         self.spawns = itertools.count()
         self.url = f'sqlite:///{directory}/pets.db'
-        schema.sync(session.standalone(self.url).writer.get_engine())
+        schema.sync(session.standalone(
+            self.url, sqlite_synchronous=False).writer.get_engine())
         self.calls = []
         """Every outside call, in order."""
         self.on_call = lambda number, name, moment: None
@@ -166,7 +167,8 @@ class World:
     # -- the engine --------------------------------------------------------------
 
     def store(self, actor='engine a'):
-        return sql_store.SqlStore(session.standalone(self.url), actor)
+        facade = session.standalone(self.url, sqlite_synchronous=False)
+        return sql_store.SqlStore(facade, actor)
 
     def engine(self, name='a', mode=states.Mode.ACT, **numbers):
         values = {'report_interval_s': self.report_interval_s,
