@@ -6,25 +6,30 @@ process would; nova's global configuration is put back afterwards.
 """
 
 import dataclasses
+import functools
 import io
 import json
 import logging
 import sys
 import threading
-import time
 
 import nova.conf
 from nova.db.api import api as nova_api_db
 from nova.db.main import api as nova_main_db
-from oslo_config import cfg
 from oslo_db.sqlalchemy import enginefacade
+import pytest
 
 from nova_pets.cmd import manage
 from nova_pets.db import schema
 from nova_pets.db import session
 from nova_pets.db import store as store_module
+from nova_pets.model import records
+from nova_pets.model import states
+from nova_pets.tests.unit.cmd import samples
 
 CONF = nova.conf.CONF
+H = states.HostState
+R = states.RecoveryState
 
 NOVA_CONF = """
 [DEFAULT]
@@ -75,7 +80,8 @@ class Cli:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         self._directory = directory
-        self.url = f'sqlite:///{directory}/api.db'
+        self.path = directory / 'api.db'
+        self.url = f'sqlite:///{self.path}'
         self.conf_path = directory / 'nova.conf'
         self.bindings = directory / 'fencing.yaml'
         self.power = directory / 'power'
@@ -97,8 +103,8 @@ class Cli:
     def store(self):
         """The store as an engine would have it."""
         if self._facade is None:
+            self.path.write_bytes(empty_database(self.path))
             self._facade = session.standalone(self.url)
-            schema.sync(self._facade.writer.get_engine())
         return store_module.SqlStore(self._facade, 'engine ctl1/1')
 
     def run(self, *given, typed=None, columns=79, conf=True):
@@ -127,14 +133,26 @@ class Cli:
         return Result(code, seen.out, seen.err)
 
 
+@functools.cache
+def _template(directory):
+    path = directory / 'template.db'
+    facade = session.standalone(f'sqlite:///{path}')
+    schema.sync(facade.writer.get_engine())
+    facade.writer.get_engine().dispose()
+    return path.read_bytes()
+
+
+def empty_database(beside):
+    """Return a database with our tables; made once, in the directory of all
+    tests."""
+    return _template(beside.parent.parent)
+
+
 def forget_command_line():
     """Put nova's global configuration back to before a run."""
     CONF.reset()
-    for name in ('category',):
-        if name in CONF:
-            opt = CONF._opts[name]['opt']
-            CONF.unregister_opt(opt)
-    assert isinstance(CONF, cfg.ConfigOpts)
+    if 'category' in CONF:
+        CONF.unregister_opt(CONF._opts['category']['opt'])
 
 
 class LiveEngine:
@@ -165,9 +183,60 @@ class LiveEngine:
                 self._engine.id, renewals, report=report)
 
 
-def until(condition, deadline_s=5.0):
-    """Wait for a condition; fail at the deadline."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, 'did not come true in time'
-        time.sleep(0.02)
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    return Cli(tmp_path, monkeypatch, capsys)
+
+
+def put(store, *rows):
+    """Write rows as engines would; returns the engine's id."""
+    me = 'a0000000-0000-4000-8000-00000000000a'
+    if not any(engine.id == me for engine in store.engines(True)):
+        store.register_engine(samples.engine(id=me, slot=None))
+    for row in rows:
+        if isinstance(row, records.Host):
+            store.ensure_hosts([(row.host, row.cell_uuid)])
+            now = store.host(row.host)
+            generation = store.claim_host(row.host, now.generation, me)
+            store.advance_host(dataclasses.replace(
+                row, owner=None, generation=generation), generation, me,
+                records.Event(code=row.reason or 'heartbeat_back',
+                              host=row.host, from_state='up',
+                              to_state=str(row.state),
+                              evidence=row.evidence))
+        elif isinstance(row, records.Pet):
+            store.upsert_pets([row])
+        elif isinstance(row, records.Recovery):
+            store.open_recoveries([dataclasses.replace(row, state=R.READY)],
+                                  records.Event(code='source_down'))
+            now = store.recoveries(instance_uuid=row.instance_uuid)[0]
+            generation = store.claim_recovery(now.id, now.generation, me)
+            store.advance_recovery(
+                dataclasses.replace(row, id=now.id, owner=None,
+                                    generation=generation),
+                generation, me, records.Event(
+                    code=row.reason or 'queued',
+                    instance_uuid=row.instance_uuid,
+                    recovery_id=now.id, from_state='ready',
+                    to_state=str(row.state)))
+    return me
+
+
+@pytest.fixture
+def night(cli):
+    """One failed host, one pet waiting, one that needs a person."""
+    store = cli.store
+    put(store, samples.fenced('host1'), samples.host('host2', H.UP),
+        samples.host('host3', H.UNPROVEN, reason='no_fence',
+                     evidence={'heartbeat': 'silent 70 s',
+                               'tcp': 'silent: timed out'}),
+        samples.pet(), samples.pet(samples.WEB1, 'web1', 'host1'),
+        samples.recovery(), samples.recovery(
+            samples.WEB1, 'web1', R.NEEDS_OPERATOR, reason='odd_records'))
+    return cli
+
+
+@pytest.fixture
+def engine(cli):
+    with LiveEngine(cli.store, samples.engine()) as alive:
+        yield alive
