@@ -77,11 +77,12 @@ def claim(run: session.Runner, table: sa.Table,
     """Make ``me`` the owner of a row; return its new generation or None."""
     stamp = new_stamp()
     mine = table.c.owner == me
+    # Of a row without an owner too: there is no engine NULL.
     void = ~is_living(table.c.owner)
     statement = (
         sa.update(table)
         .where(key == value, table.c.generation == generation,
-               sa.or_(table.c.owner.is_(None), mine, void), is_living(me))
+               sa.or_(mine, void), is_living(me))
         .values(owner=me, generation=generation + 1, stamp=stamp))
 
     def work(write: session.Write) -> int | None:
