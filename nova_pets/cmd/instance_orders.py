@@ -77,14 +77,14 @@ def retry(recoveries: collections.abc.Sequence[records.Recovery],
                                f'{_ended(row)}.')
         elif known:
             out.already.append(f'{who}: {orders.stands(known[0])}.')
-        elif row.state in states.IN_FLIGHT:
-            out.refused.append(
-                f'{who} has an attempt in flight '
-                f'({words.RECOVERY_WORDS[row.state]}): a second one beside '
-                f'it could run two copies. It goes on by itself.')
         elif row.state in (R.PENDING, R.READY):
             out.already.append(
                 f'{who} is next: {words.RECOVERY_WORDS[row.state]}.')
+        elif row.state not in (R.WAITING, R.NEEDS_OPERATOR):
+            out.refused.append(
+                f'{who} is not ready for another attempt '
+                f'({words.RECOVERY_WORDS[row.state]}): one beside it could '
+                f'run two copies. It goes on by itself.')
         else:
             out.adds.append(orders.new(
                 C.RETRY, 'instance', row.instance_uuid, person))
@@ -111,7 +111,11 @@ def abandon(recoveries: collections.abc.Sequence[records.Recovery],
         else:
             if row.state in states.IN_FLIGHT:
                 out.notes.append((who, 'has an attempt in flight; the order '
-                                  'waits until that is settled'))
+                                  'waits until that has ended'))
+            if row.destination and row.state not in (R.PENDING, R.WAITING):
+                out.notes.append((who, f'a guest of it may be on '
+                                  f'{row.destination}: look there before '
+                                  f'it is started anywhere else'))
             out.adds.append(orders.new(
                 C.ABANDON, 'instance', row.instance_uuid, person))
     return _for_instances(
