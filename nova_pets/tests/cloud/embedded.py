@@ -182,6 +182,11 @@ class EmbeddedCloud(rest.RestVerbs):
         use(hooks.ServicePoints(self.board))
         use(fixtures.MonkeyPatch(
             'nova.virt.driver.load_compute_driver', self._load_driver))
+        # Nova's 5 s fit a heartbeat of 10 s; of 1 s, a service that starts
+        # would look silent for five of them.
+        use(fixtures.MonkeyPatch(
+            'nova.servicegroup.api.INITIAL_REPORTING_DELAY',
+            min(5, self.report_interval_s)))
         self.storage = hypervisor.Storage(self.hosts)
         self.ground = ground.Ground(
             self.hosts, self.bmc_directory, self._boot_machine)
