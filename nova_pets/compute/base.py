@@ -16,7 +16,7 @@ from nova_pets.model import states
 
 class ComputeDoor(abc.ABC):
 
-    # -- eyes ------------------------------------------------------------------
+    # -- eyes ----------------------------------------------------------------
 
     @abc.abstractmethod
     def cells(self) -> list[observations.Cell]:
@@ -86,7 +86,7 @@ class ComputeDoor(abc.ABC):
     def ping(self, host: str, timeout_s: float) -> bool:
         """RPC ping of a nova-compute."""
 
-    # -- hands -------------------------------------------------------------------
+    # -- hands ---------------------------------------------------------------
 
     @abc.abstractmethod
     def set_forced_down(self, cell_uuid: str, host: str,

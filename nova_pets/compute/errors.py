@@ -9,6 +9,7 @@ is met, before it comes here.
 import contextlib
 
 from keystoneauth1 import exceptions as ks_exc
+import kombu.exceptions
 from nova import exception as nova_exc
 from oslo_db import exception as db_exc
 import oslo_messaging
@@ -20,11 +21,13 @@ UNAVAILABLE = (
     db_exc.DBError,
     sqlalchemy.exc.SQLAlchemyError,
     oslo_messaging.MessagingException,
+    kombu.exceptions.KombuError,
     ks_exc.ClientException,
     nova_exc.NovaException,
     OSError,
 )
-"""The databases, the broker, keystone and placement, Nova's own errors."""
+"""The databases, the broker (oslo.messaging lets kombu's error through when a
+new connection fails), keystone and placement, Nova's own errors."""
 
 
 def phrase(error: BaseException) -> str:

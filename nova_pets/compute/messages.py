@@ -5,6 +5,8 @@ Asks only. Silence is an answer (False, UNREACHABLE); a broker that cannot be
 reached is none (oslo.messaging's exception, NovaUnavailable to the caller).
 """
 
+import threading
+
 from nova import baserpc
 from nova.compute import power_state
 from nova import exception as nova_exc
@@ -12,10 +14,51 @@ from nova import objects
 from nova import rpc
 import oslo_messaging
 
+from nova_pets import exception
 from nova_pets.compute import writer
 from nova_pets.model import states
 
 SEND_RETRIES = 1
+GRACE_S = 3.0
+"""Beyond a question's own timeout: connecting and SEND_RETRIES."""
+MAX_WAITING = 32
+"""Questions that may hang at once."""
+
+_waiting = threading.BoundedSemaphore(MAX_WAITING)
+
+
+def bounded(question, timeout_s: float):
+    """Return question(), given up after timeout_s and GRACE_S.
+
+    A process's first call makes a reply queue, and oslo.messaging waits for
+    ever for a broker there, whatever timeout the call has. The thread that
+    hangs ends when the broker is back; its answer is dropped.
+
+    :raises NovaUnavailable: no answer and no timeout either.
+    """
+    if not _waiting.acquire(blocking=False):
+        raise exception.NovaUnavailable(
+            what='ask over RPC', found=f'{MAX_WAITING} questions hang')
+    outcome = []
+
+    def ask():
+        try:
+            outcome.append((question(), None))
+        except Exception as error:
+            # Whatever it is, it is raised again in the asking thread.
+            outcome.append((None, error))
+        finally:
+            _waiting.release()
+    thread = threading.Thread(target=ask, daemon=True, name='pets-ask')
+    thread.start()
+    thread.join(timeout_s + GRACE_S)
+    if not outcome:
+        raise exception.NovaUnavailable(
+            what='ask over RPC', found='the broker does not answer')
+    answer, error = outcome[0]
+    if error is not None:
+        raise error
+    return answer
 
 
 def ping(cctxt, topic: str, server: str | None, timeout_s: float) -> bool:
@@ -23,9 +66,10 @@ def ping(cctxt, topic: str, server: str | None, timeout_s: float) -> bool:
     api = baserpc.BaseAPI(topic=topic)
     client = rpc.ClientRouter(api.client).client(cctxt)
     target = {} if server is None else {'server': server}
+    caller = client.prepare(timeout=timeout_s, retry=SEND_RETRIES, **target)
     try:
-        client.prepare(timeout=timeout_s, retry=SEND_RETRIES,
-                       **target).call(cctxt, 'ping', arg='nova-pets')
+        bounded(lambda: caller.call(cctxt, 'ping', arg='nova-pets'),
+                timeout_s)
     except oslo_messaging.MessagingTimeout:
         return False
     return True
@@ -49,7 +93,8 @@ def guest(cctxt, compute_rpcapi, uuid: str, host: str,
     caller = client.prepare(server=host, version=version, timeout=timeout_s,
                             retry=SEND_RETRIES)
     try:
-        caller.call(cctxt, 'get_instance_diagnostics', instance=instance)
+        bounded(lambda: caller.call(cctxt, 'get_instance_diagnostics',
+                                    instance=instance), timeout_s)
     except nova_exc.InstanceInvalidState:
         return states.GuestAnswer.NOT_RUNNING
     except NotImplementedError:
