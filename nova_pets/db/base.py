@@ -40,14 +40,14 @@ class GateView:
 
 class Store(abc.ABC):
 
-    # -- schema -------------------------------------------------------------
+    # -- schema --------------------------------------------------------------
 
     @abc.abstractmethod
     def check_schema(self) -> None:
         """:raises SchemaMismatch: neither mine nor one additive step newer.
         """
 
-    # -- engines ------------------------------------------------------------
+    # -- engines -------------------------------------------------------------
 
     @abc.abstractmethod
     def register_engine(self, engine: records.Engine) -> None:
@@ -77,13 +77,13 @@ class Store(abc.ABC):
     def engines(self, with_deposed: bool = False) -> list[records.Engine]:
         ...
 
-    # -- one read -----------------------------------------------------------
+    # -- one read ------------------------------------------------------------
 
     @abc.abstractmethod
     def snapshot(self) -> snapshot.StoreSnapshot:
         ...
 
-    # -- hosts --------------------------------------------------------------
+    # -- hosts ---------------------------------------------------------------
 
     @abc.abstractmethod
     def ensure_hosts(self, hosts: collections.abc.Iterable[
@@ -105,7 +105,7 @@ class Store(abc.ABC):
         match, and the history line, in one transaction. ``new.owner`` may
         be None to give the claim up. Returns new with generation + 1."""
 
-    # -- pets ---------------------------------------------------------------
+    # -- pets ----------------------------------------------------------------
 
     @abc.abstractmethod
     def upsert_pets(self, pets: collections.abc.Iterable[records.Pet]) -> int:
@@ -125,7 +125,7 @@ class Store(abc.ABC):
              ) -> list[records.Pet]:
         """Ordered by instance_uuid; ``after``/``limit`` page."""
 
-    # -- recoveries and attempts --------------------------------------------
+    # -- recoveries and attempts ---------------------------------------------
 
     @abc.abstractmethod
     def open_recoveries(self, new: collections.abc.Sequence[records.Recovery],
@@ -163,7 +163,7 @@ class Store(abc.ABC):
         is None, else updated. Terminal states set finished_at and free the
         instance's open slot."""
 
-    # -- the gate (scheduler side) --------------------------------------------
+    # -- the gate (scheduler side) -------------------------------------------
 
     @abc.abstractmethod
     def gate_view(self, instance_uuid: str,
@@ -200,7 +200,7 @@ class Store(abc.ABC):
     def in_flight_by_destination(self) -> dict[str, int]:
         """Open attempts per known destination (spread weigher)."""
 
-    # -- controls -------------------------------------------------------------
+    # -- controls ------------------------------------------------------------
 
     @abc.abstractmethod
     def add_control(self, control: records.Control) -> records.Control:
@@ -215,7 +215,7 @@ class Store(abc.ABC):
     def controls(self, only_active: bool = True) -> list[records.Control]:
         ...
 
-    # -- history ------------------------------------------------------------
+    # -- history -------------------------------------------------------------
 
     @abc.abstractmethod
     def record(self, event: records.Event) -> None:

@@ -39,10 +39,10 @@ import uuid
 
 import sqlalchemy as sa
 
+from nova_pets import exception
 from nova_pets.db import models
 from nova_pets.db import rows
 from nova_pets.db import session
-from nova_pets import exception
 
 ENGINES = models.ENGINES
 

@@ -7,10 +7,10 @@ by its own monotonic clock.
 
 import sqlalchemy as sa
 
+from nova_pets import exception
 from nova_pets.db import models
 from nova_pets.db import rows
 from nova_pets.db import session
-from nova_pets import exception
 from nova_pets.model import records
 from nova_pets.model import states
 

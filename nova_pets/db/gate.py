@@ -12,13 +12,13 @@ import typing
 
 import sqlalchemy as sa
 
+from nova_pets import exception
 from nova_pets.db import base
 from nova_pets.db import claims
 from nova_pets.db import history
 from nova_pets.db import models
 from nova_pets.db import rows
 from nova_pets.db import session
-from nova_pets import exception
 from nova_pets.model import records
 from nova_pets.model import states
 

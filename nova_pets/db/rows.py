@@ -16,8 +16,8 @@ import typing
 from oslo_log import log as logging
 import sqlalchemy as sa
 
-from nova_pets.db import models
 from nova_pets import exception
+from nova_pets.db import models
 from nova_pets.model import records
 from nova_pets.model import states
 

@@ -13,7 +13,9 @@ revision that older code can read.
 
 import functools
 import os
+import random
 import re
+import time
 import typing
 
 from alembic import command
@@ -23,31 +25,61 @@ from alembic.runtime import migration
 import sqlalchemy as sa
 
 from nova_pets import exception
+from nova_pets.db import session
 
 VERSION_TABLE = 'nova_pets_alembic_version'
 _REVISION = re.compile(r'(\d{4})(a?)')
 
 
+_TURNS = 8
+"""Runs of a sync that meets another one. Each leaves out what is there
+already, so all but the last one to finish get further every time."""
+
+
 def sync(engine: sa.Engine) -> str:
     """Upgrade to the newest revision of this code; return it.
 
+    May be run on several machines at once: no lock is taken (Galera has
+    none), but a run that was disturbed is repeated, and revisions leave out
+    what exists.
+
     :raises SchemaMismatch: the database is newer than this code.
+    :raises StoreUnavailable:
     """
-    found = version(engine)
-    if found is not None and found not in _known():
-        raise exception.SchemaMismatch(expected=f'at most {head()}',
-                                       found=found)
+    for turn in range(_TURNS):
+        found = version(engine)
+        if found is not None and found not in _known():
+            raise exception.SchemaMismatch(expected=f'at most {head()}',
+                                           found=found)
+        if found == head():
+            break
+        try:
+            _upgrade(engine)
+        except session.DATABASE_ERRORS as error:
+            if turn == _TURNS - 1:
+                raise session.unavailable('make the schema',
+                                          error) from error
+            time.sleep(random.uniform(0.05, 0.5))  # nosec B311
+    return head()
+
+
+def _upgrade(engine: sa.Engine) -> None:
     settings = _config()
     with engine.begin() as connection:
         settings.attributes['connection'] = connection
         command.upgrade(settings, 'head')
-    return head()
 
 
 def version(engine: sa.Engine) -> str | None:
-    """Return the revision of the database; None: no tables of ours."""
-    with engine.connect() as connection:
-        return read(connection)
+    """Return the revision of the database; None: no tables of ours.
+
+    :raises StoreUnavailable:
+    """
+    try:
+        with engine.connect() as connection:
+            return read(connection)
+    except session.DATABASE_ERRORS as error:
+        raise session.unavailable('read the schema', error) from error
 
 
 def read(connection: sa.Connection) -> str | None:

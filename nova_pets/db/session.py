@@ -27,8 +27,8 @@ from oslo_db.sqlalchemy import enginefacade
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exception
 
-from nova_pets.db import models
 from nova_pets import exception
+from nova_pets.db import models
 
 Answer = typing.TypeVar('Answer')
 Item = typing.TypeVar('Item')
@@ -48,7 +48,7 @@ _LOST_MAX = 2
 
 # Both: SQLAlchemy's pool raises errors that oslo.db does not translate, and
 # oslo.db's own are no SQLAlchemy errors.
-_DATABASE_ERRORS = (
+DATABASE_ERRORS = (
     db_exception.DBError, sa_exception.SQLAlchemyError, sqlite3.Error,
     db_exception.CantStartEngineError)
 
@@ -115,22 +115,23 @@ class Runner:
         for turn in range(_AGAIN_MAX + 1):
             try:
                 return once(lost > 0)
-            except _DATABASE_ERRORS as error:
+            except DATABASE_ERRORS as error:
                 if isinstance(error, db_exception.DBConnectionError):
                     lost += 1
                     if not is_recognisable or lost > _LOST_MAX:
-                        raise _unavailable(what, error) from error
+                        raise unavailable(what, error) from error
                 elif turn == _AGAIN_MAX or time.monotonic() > last_s or not (
                         _was_rolled_back(error) or again_on_duplicate
                         and isinstance(error,
                                        db_exception.DBDuplicateEntry)):
-                    raise _unavailable(what, error) from error
+                    raise unavailable(what, error) from error
                 _pause(turn)
         raise AssertionError('unreachable: the last turn returns or raises')
 
 
-def _unavailable(what: str, error: Exception
-                 ) -> exception.StoreUnavailable:
+def unavailable(what: str, error: Exception
+                ) -> exception.StoreUnavailable:
+    """Return what to raise for a failure of the database."""
     text = ' '.join(str(error).split())
     kind = (DuplicateKey if isinstance(error, db_exception.DBDuplicateEntry)
             else exception.StoreUnavailable)

@@ -11,6 +11,7 @@ import traceback
 import sqlalchemy as sa
 
 from nova_pets.db import models
+from nova_pets.db import schema
 from nova_pets.db import session
 from nova_pets.db import store as store_
 from nova_pets import exception
@@ -132,6 +133,10 @@ def claim_and_act(store, me, recovery_ids, tries, directory):
                 dataclasses.replace(row[id_], owner=None), generation, me,
                 None)
     return won
+
+
+def sync(store, me, url):
+    return schema.sync(session.standalone(url).writer.get_engine())
 
 
 def claim(store, me, recovery_id, generation):

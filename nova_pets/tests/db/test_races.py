@@ -13,9 +13,11 @@ import sqlalchemy as sa
 
 from nova_pets.db import claims
 from nova_pets.db import models
+from nova_pets.db import schema
 from nova_pets import exception
 from nova_pets.model import states
 from nova_pets.tests.db import contenders
+from nova_pets.tests.db import databases
 from nova_pets.tests.db import samples
 
 CLAIMS = 10_000
@@ -102,6 +104,23 @@ def test_instance_has_one_open_recovery(db, store, ring):
     assert [sum(turn) for turn in answers] == [15] * len(turns)
     assert db.count(models.RECOVERIES) == db.count(models.EVENTS) == (
         15 * len(turns))
+
+
+def test_schema_is_made_by_several_at_once(db, ring, tmp_path):
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(databases.database(
+            db.engine.dialect.name, tmp_path)) for _ in range(3)]
+        answers = ring.race(db.url, contenders.sync,
+                            [(url,) for url in urls], 3)
+        assert {one for turn in answers for one in turn} == {schema.head()}
+        for url in urls:
+            engine = sa.create_engine(url)
+            assert schema.version(engine) == schema.head()
+            found = sa.inspect(engine)
+            for table in models.METADATA.tables.values():
+                assert {one.name for one in table.indexes} <= {
+                    one['name'] for one in found.get_indexes(table.name)}
+            engine.dispose()
 
 
 def test_many_writers_of_the_same_pets_and_hosts(db, store, ring):

@@ -60,6 +60,13 @@ def test_question_without_tables_is_unavailable(facade):
         store_.SqlStore(facade, 'test').snapshot()
 
 
+def test_database_that_is_away_is_unavailable(tmp_path):
+    away = sa.create_engine(f'sqlite:///{tmp_path}/missing/db.sqlite')
+    for question in (schema.version, schema.sync, schema.check):
+        with pytest.raises(exception.StoreUnavailable):
+            question(away)
+
+
 def test_sync_that_was_cut_off_is_finished(engine):
     """MySQL commits each statement of a migration by itself."""
     schema.sync(engine)

@@ -2,7 +2,8 @@
 """The side tables.
 
 Tables and indexes that are there already are left alone: MySQL commits each
-DDL statement by itself, so a first run that was cut off has made some.
+DDL statement by itself, so a first run that was cut off, or another one at
+the same time, has made some.
 """
 
 import typing
@@ -66,9 +67,8 @@ INDEXES: dict[str, dict[str, list[str]]] = {
 
 
 def upgrade() -> None:
-    existing = set(sa.inspect(op.get_bind()).get_table_names())
     for table, columns in _tables().items():
-        if table not in existing:
+        if not sa.inspect(op.get_bind()).has_table(table):
             op.create_table(table, *columns, **OPTIONS)
         known = {index['name'] for index in
                  sa.inspect(op.get_bind()).get_indexes(table)}
