@@ -6,7 +6,8 @@ Declares options only; nothing here reads a value.
 
 from oslo_config import cfg
 
-GROUP = cfg.OptGroup('pets', title='Instance HA inside nova-scheduler', help="""
+GROUP = cfg.OptGroup('pets', title='Instance HA in nova-scheduler',
+                     help="""
 nova-pets runs inside every nova-scheduler: it tracks instances tagged
 ``ha=true``, proves that a failed compute host is off, and evacuates its
 instances.

@@ -84,7 +84,7 @@ class AttemptDriver:
               call: typing.Callable[[], None]) -> None:
         self._workers.submit(('recovery', view.row.id), call)
 
-    # -- rows ----------------------------------------------------------------------------
+    # -- rows ----------------------------------------------------------------
 
     def _claim(self, row: records.Recovery) -> records.Recovery:
         """:raises RowConflict: someone else has it."""
@@ -166,7 +166,7 @@ class AttemptDriver:
             destination=action.destination, reason='foreign_evacuation',
             detail=action.detail))
 
-    # -- steps 1 to 3: intent, claim, evacuate ------------------------------------------------
+    # -- steps 1 to 3: intent, claim, evacuate -------------------------------
 
     def _begin(self, view: snapshot.RecoveryView,
                action: actions.BeginAttempt, snap: snapshot.Snapshot,
@@ -300,7 +300,7 @@ class AttemptDriver:
         else:
             self._write(row, new)
 
-    # -- step 5: where it went -----------------------------------------------------------------
+    # -- step 5: where it went -----------------------------------------------
 
     def _locate(self, view: snapshot.RecoveryView) -> None:
         """W7: allocations name D even where no row does."""
@@ -326,7 +326,7 @@ class AttemptDriver:
         self._memory.quiet(('recovery', view.row.id),
                            self._clock.monotonic() + pause_s)
 
-    # -- after a failed attempt -------------------------------------------------------------------
+    # -- after a failed attempt ----------------------------------------------
 
     def _settle(self, view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                 policy: policy_model.Policy) -> None:
@@ -453,7 +453,7 @@ class AttemptDriver:
                     self._door.start(cell, instance)
         return dataclasses.replace(found, trace=self._trace(row))
 
-    # -- step 6 ---------------------------------------------------------------------------------------
+    # -- step 6 --------------------------------------------------------------
 
     def _verify(self, view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                 policy: policy_model.Policy) -> None:

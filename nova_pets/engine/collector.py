@@ -102,7 +102,7 @@ class Collector:
             has_orders_to_open=new_orders,
             conductors_silent=self._silent_conductors(policy))
 
-    # -- hosts -------------------------------------------------------------------
+    # -- hosts ---------------------------------------------------------------
 
     def _read_services(self, policy: policy_model.Policy) -> None:
         self._cells = self._door.cells()
@@ -172,7 +172,7 @@ class Collector:
         except exception.NovaUnavailable:
             return False
 
-    # -- witnesses ---------------------------------------------------------------
+    # -- witnesses -----------------------------------------------------------
 
     def _probe(self, rows: dict[str, records.Host],
                policy: policy_model.Policy) -> None:
@@ -219,7 +219,7 @@ class Collector:
             except exception.NovaUnavailable as error:
                 LOG.warning('cell %s: %s', cell.name, error)
 
-    # -- my own view ---------------------------------------------------------------
+    # -- my own view ---------------------------------------------------------
 
     def _read_conductors(self, is_troubled: bool) -> None:
         now = self._clock.monotonic()
@@ -280,7 +280,7 @@ class Collector:
             return 'no conductor was asked yet'
         return '' if answered[0] else 'no conductor answers'
 
-    # -- recoveries ------------------------------------------------------------------
+    # -- recoveries ----------------------------------------------------------
 
     def _new_orders(self, stored: snapshot.StoreSnapshot) -> bool:
         """Have the hosts of new recover orders read anew, once each."""

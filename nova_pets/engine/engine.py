@@ -82,7 +82,7 @@ class Engine:
         self._is_troubled = False
         self._mode_said: states.Mode | None = None
 
-    # -- one turn --------------------------------------------------------------------
+    # -- one turn ------------------------------------------------------------
 
     def cycle(self) -> float:
         """Take one turn; return the seconds until the next one is due."""
@@ -139,7 +139,7 @@ class Engine:
                  if engine.slot is not None]
         return self.standing.engine.slot == min(slots, default=None)
 
-    # -- what one engine is enough for -------------------------------------------------
+    # -- what one engine is enough for ---------------------------------------
 
     def _housekeeping(self, stored: snapshot.StoreSnapshot,
                       policy: policy_model.Policy) -> None:
@@ -176,7 +176,7 @@ class Engine:
                 lambda row=row: self.executor.check_fence(row))
             return
 
-    # -- telling -----------------------------------------------------------------------
+    # -- telling -------------------------------------------------------------
 
     def _describe(self, snap: snapshot.Snapshot, waits: tuple[str, ...],
                   why_mode: str, stored: snapshot.StoreSnapshot
@@ -203,7 +203,7 @@ class Engine:
         self._report_written = (self._report, now)
         return self._report
 
-    # -- for ever -----------------------------------------------------------------------
+    # -- for ever ------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> None:
         """Take turns until ``stop``; never raises. What fails is logged

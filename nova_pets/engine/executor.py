@@ -91,7 +91,7 @@ class Executor:
     def _work(self, host: str, call: typing.Callable[[], None]) -> None:
         self._workers.submit(('host', host), call)
 
-    # -- host rows -----------------------------------------------------------------
+    # -- host rows -----------------------------------------------------------
 
     def claim(self, row: records.Host) -> records.Host:
         """Return the row as mine, with the generation to write against.
@@ -144,7 +144,7 @@ class Executor:
             code=action.reason, text=action.detail,
             actor=self._standing.actor, host=row.host))
 
-    # -- power -------------------------------------------------------------------------
+    # -- power ---------------------------------------------------------------
 
     def _fence(self, row: records.Host, action: actions.FenceHost,
                policy: policy_model.Policy) -> None:
@@ -244,7 +244,7 @@ class Executor:
         self.write(claimed, dataclasses.replace(
             claimed, fence_ready=is_ready, fence_detail=detail[:250]), None)
 
-    # -- records -------------------------------------------------------------------------
+    # -- records -------------------------------------------------------------
 
     def _open(self, row: records.Host, policy: policy_model.Policy) -> None:
         """Read the host's pets afresh and create the missing records."""

@@ -33,7 +33,7 @@ class Memory:
         self._opened: dict[str, typing.Any] = {}
         self._quiet_until: dict[tuple[str, typing.Any], float] = {}
 
-    # -- heartbeats ------------------------------------------------------------
+    # -- heartbeats ----------------------------------------------------------
 
     def saw_services(self, services: list[observations.Service],
                      cell_uuid: str, now: float, max_gap_s: float) -> None:
@@ -71,7 +71,7 @@ class Memory:
             read_at = self._read_at.get(cell_uuid)
             return None if read_at is None else now - read_at
 
-    # -- witnesses ---------------------------------------------------------------
+    # -- witnesses -----------------------------------------------------------
 
     def heard(self, host: str, detector: detectors_base.Detector,
               look: detectors_base.Look, started: float) -> None:
@@ -102,7 +102,7 @@ class Memory:
             for key in [key for key in self._words if key[0] == host]:
                 del self._words[key]
 
-    # -- power ---------------------------------------------------------------------
+    # -- power ---------------------------------------------------------------
 
     def saw_power(self, host: str, is_off: bool, at: float) -> None:
         with self._lock:
@@ -116,7 +116,7 @@ class Memory:
             at = self._power_off_at.get(host)
             return None if at is None else now - at
 
-    # -- durations -----------------------------------------------------------------
+    # -- durations -----------------------------------------------------------
 
     def since_s(self, key: typing.Any, value: typing.Any, now: float
                 ) -> float:
@@ -140,7 +140,7 @@ class Memory:
         with self._lock:
             self._opened.pop(host, None)
 
-    # -- pacing ---------------------------------------------------------------------
+    # -- pacing --------------------------------------------------------------
 
     def quiet(self, key: tuple[str, typing.Any], until: float) -> None:
         """Do not take ``key`` up again before ``until``."""

@@ -39,7 +39,7 @@ class Tagging:
     def tags(self, instance: observations.Instance) -> protection.Tags:
         return protection.read_tags(instance, self._tenant_settings)
 
-    # -- one turn ------------------------------------------------------------------
+    # -- one turn ------------------------------------------------------------
 
     def turn(self, cells: list[observations.Cell],
              fence_ready: dict[str, bool | None],
@@ -97,7 +97,7 @@ class Tagging:
             written += self._store.forget_pets(sorted(untagged), 'untagged')
         return written
 
-    # -- at the moment of a failure --------------------------------------------------
+    # -- at the moment of a failure ------------------------------------------
 
     def pets_on(self, row: records.Host, policy: policy_model.Policy
                 ) -> list[tuple[observations.Instance, records.Pet]]:
@@ -118,7 +118,7 @@ class Tagging:
             self._store.upsert_pets([pet for _, pet in found])
         return found
 
-    # -- during a recovery -------------------------------------------------------------
+    # -- during a recovery ---------------------------------------------------
 
     def is_tagged(self, row: records.Recovery,
                   trace: observations.Trace | None, now: float

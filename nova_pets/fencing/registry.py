@@ -115,7 +115,7 @@ class Registry:
                 device, host, current.path)) for device in level)
             for level in entry.levels)
 
-    # -- the file --------------------------------------------------------------
+    # -- the file ------------------------------------------------
 
     def _follow(self) -> bindings.Bindings:
         with self._lock:
@@ -164,7 +164,7 @@ class Registry:
                     self._check_device(device, entry.match[0])
         return fresh
 
-    # -- devices ---------------------------------------------------------------
+    # -- devices ------------------------------------------------
 
     def _check_device(self, device: bindings.Device, match: str) -> None:
         """Build it once for a host that could match, secrets left out."""

@@ -29,9 +29,9 @@ def plan(snap: snapshot.Snapshot, policy: policy_model.Policy
     wanted = _wanted_hosts(snap)
     planned: list[actions.Action] = []
     for name in sorted(snap.hosts):
-        view = snap.hosts[name]
-        if safety.may_own(view.row.owner, snap):
-            planned += hosts.plan_host(view, snap, policy, name in wanted)
+        host = snap.hosts[name]
+        if safety.may_own(host.row.owner, snap):
+            planned += hosts.plan_host(host, snap, policy, name in wanted)
     ordered = sorted(snap.recoveries, key=lambda view: (
         not view.row.urgent, -view.row.priority, view.row.id or 0))
     for view in ordered:

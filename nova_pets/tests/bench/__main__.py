@@ -4,7 +4,6 @@
 import sys
 
 from nova_pets.tests import cloud as _  # noqa: F401  chooses native threads
-
 from nova_pets.tests.bench import idle
 from nova_pets.tests.bench import scheduling
 

@@ -11,9 +11,8 @@ import threading
 
 import sqlalchemy
 
-from nova_pets.tests import cloud as cloud_package  # noqa: F401
-
 from nova_pets import wiring
+from nova_pets.tests import cloud as cloud_package  # noqa: F401
 from nova_pets.tests.cloud import pets
 from nova_pets.tests.cloud import processes
 

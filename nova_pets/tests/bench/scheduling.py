@@ -10,10 +10,8 @@ import statistics
 import tempfile
 import time
 
-from nova_pets.tests import cloud as cloud_package  # noqa: F401
-
-import nova.conf
 from nova import objects
+import nova.conf
 from nova.scheduler import filters
 from nova.scheduler import host_manager
 from nova.scheduler import weights
@@ -24,6 +22,7 @@ from nova_pets.db import session
 from nova_pets.db import store
 from nova_pets.model import states
 from nova_pets.scheduler import access
+from nova_pets.tests import cloud as cloud_package  # noqa: F401
 from nova_pets.tests.cloud import pets
 
 HOSTS = 1000
@@ -91,6 +90,7 @@ def main():
 def _compare():
     from nova.scheduler.filters import all_filters as nova_filters
     from nova.scheduler.weights import all_weighers as nova_weighers
+
     from nova_pets.scheduler.filters import all_filters as our_filters
     from nova_pets.scheduler.weights import all_weighers as our_weighers
 

@@ -91,7 +91,7 @@ class PetsCloud(embedded.EmbeddedCloud):
         CONF.set_override('tcp_port', self.port, group='pets_detection')
         super()._start_controllers()
 
-    # -- looking at the product, as its tables tell it ---------------------------
+    # -- looking at the product, as its tables tell it -----------------------
 
     @property
     def store(self):

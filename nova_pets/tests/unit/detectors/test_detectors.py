@@ -32,7 +32,7 @@ def context(**settings):
     return detectors_context.Context(**settings)
 
 
-# -- tcp ----------------------------------------------------------------------
+# -- tcp ------------------------------------------------
 
 
 def look(port, address='127.0.0.1', timeout_s=0.3):
@@ -172,7 +172,7 @@ def test_without_a_free_file_descriptor_nothing_is_said():
     assert look(port).sign is S.LIFE
 
 
-# -- rpc_ping -------------------------------------------------------------------
+# -- rpc_ping ------------------------------------------------
 
 
 def ping(answer):
@@ -193,7 +193,7 @@ def test_what_a_ping_says(answer, sign):
     assert ping(answer) is sign
 
 
-# -- heartbeat --------------------------------------------------------------------
+# -- heartbeat ------------------------------------------------
 
 
 @pytest.mark.parametrize('silent_s, sign', [
@@ -205,7 +205,7 @@ def test_what_a_heartbeat_says(silent_s, sign):
     assert detector.look(target()).sign is sign
 
 
-# -- forced_down ------------------------------------------------------------------
+# -- forced_down ------------------------------------------------
 
 
 def service(is_forced, host='host1'):
@@ -238,7 +238,7 @@ def test_the_collectors_reading_is_used_when_there_is_one():
     assert detector.look(target()).sign is S.SILENT
 
 
-# -- registry ---------------------------------------------------------------------
+# -- registry ------------------------------------------------
 
 
 def test_all_of_ours_are_installed_under_their_names():

@@ -10,13 +10,13 @@ import dataclasses
 import datetime
 import itertools
 
+from nova_pets import exception
 from nova_pets.compute import base as compute_base
 from nova_pets.db import schema
 from nova_pets.db import session
 from nova_pets.db import store as sql_store
 from nova_pets.detectors import base as detectors_base
 from nova_pets.engine import engine
-from nova_pets import exception
 from nova_pets.model import observations
 from nova_pets.model import policy
 from nova_pets.model import records
@@ -164,7 +164,7 @@ class World:
             events[-1] = ('compute_rebuild_instance', record['dest'],
                           'Success')
 
-    # -- the engine --------------------------------------------------------------
+    # -- the engine ----------------------------------------------------------
 
     def store(self, actor='engine a'):
         facade = session.standalone(self.url, sqlite_synchronous=False)
