@@ -9,10 +9,10 @@ Reads nothing but the cell and host mappings, which rarely change.
 import threading
 import time
 
+from nova import objects
 import nova.context
 from nova.db.api import api as api_db
 from nova.db.main import api as main_db
-from nova import objects
 
 from nova_pets import exception
 from nova_pets.compute import errors

@@ -9,13 +9,13 @@ decides nothing about whether an evacuation is safe.
 
 import threading
 
+from nova import exception as nova_exc
+from nova import objects
 from nova.compute import api as compute_api
 from nova.compute import rpcapi as compute_rpcapi
 from nova.compute import task_states
 from nova.compute import vm_states
 import nova.context
-from nova import exception as nova_exc
-from nova import objects
 
 from nova_pets import exception
 from nova_pets.compute import errors

@@ -8,10 +8,10 @@ reached is none (oslo.messaging's exception, NovaUnavailable to the caller).
 import threading
 
 from nova import baserpc
-from nova.compute import power_state
 from nova import exception as nova_exc
 from nova import objects
 from nova import rpc
+from nova.compute import power_state
 import oslo_messaging
 
 from nova_pets import exception

@@ -8,10 +8,10 @@ changes nothing and says so. No message is sent from here.
 import collections.abc
 import contextlib
 
-from nova.db.main import api as main_db
-from nova.db.main import models
 from nova import exception as nova_exc
 from nova import objects
+from nova.db.main import api as main_db
+from nova.db.main import models
 from oslo_utils import timeutils
 from oslo_utils import uuidutils
 import sqlalchemy as sa

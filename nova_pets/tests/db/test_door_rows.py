@@ -7,10 +7,10 @@ import threading
 import uuid as uuid_module
 
 from nova import context as nova_context
+from nova import objects
+from nova.db import migration
 from nova.db.main import api as main_db
 from nova.db.main import models
-from nova.db import migration
-from nova import objects
 import pytest
 import sqlalchemy as sa
 

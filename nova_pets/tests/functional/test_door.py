@@ -8,9 +8,10 @@ import uuid as uuid_module
 # First of all: it chooses native threads for Nova.
 from nova_pets.tests.cloud import processes
 
+# isort: split
 from nova import context as nova_context
-from nova.db.main import api as main_db
 from nova import objects
+from nova.db.main import api as main_db
 import pytest
 import sqlalchemy as sa
 

@@ -6,6 +6,7 @@ import uuid as uuid_module
 # First of all: it chooses native threads for Nova.
 from nova_pets.tests.cloud import processes
 
+# isort: split
 from nova import context as nova_context
 from nova import objects
 import pytest
