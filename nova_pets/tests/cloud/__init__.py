@@ -28,7 +28,7 @@ Hosts
     compute_nodes.host_ip), a TCP port that is the same everywhere
     (``c.port``), and a BMC, the file ``c.bmc_directory``/<host> with the word
     ``on`` or ``off``. Writing ``off`` there cuts the power; writing ``on``
-    boots the machine and its nova-compute.
+    boots the machine and its nova-compute (``wait_up(host)``).
 
 Deaths
     ``crash(host)`` (dead at once, port silent, BMC says on), ``restart(host)``,

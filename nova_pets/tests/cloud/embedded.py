@@ -99,7 +99,8 @@ class EmbeddedCloud(rest.RestVerbs):
         self.board = faults.Board()
         self.flavors = {}
         self.services = {}
-        self._graves = []
+        self._processes = []
+        self._launched = []
         self._is_closed = False
         self._before = set()
 
@@ -127,13 +128,12 @@ class EmbeddedCloud(rest.RestVerbs):
             return
         self._is_closed = True
         self.board.release_all()
-        for service in list(self.services.values()) + self._graves:
-            self._bury(service)
+        for process in self._processes:
+            process.bury()
         if hasattr(self, 'ground'):
-            for machine in self.ground.machines.values():
-                if machine.process is not None:
-                    machine.process.bury()
             self.ground.close()
+        for service in self._launched:
+            self._stop_listening(service)
         if hasattr(self, 'messages'):
             self.messages.hang_up()
         if hasattr(self, '_threads'):
@@ -331,11 +331,13 @@ class EmbeddedCloud(rest.RestVerbs):
         return service
 
     def _launch(self, process, binary, **kwargs):
+        self._processes.append(process)
         with processes.running_as(process):
             service = nova_service.Service.create(
                 host=process.name, binary=binary, topic=process.topic,
                 **kwargs)
             service.cloud_process = process
+            self._launched.append(service)
             service.start()
         return service
 
@@ -352,14 +354,13 @@ class EmbeddedCloud(rest.RestVerbs):
         with processes.running_as(process):
             self._map_host(host)
         service = self._launch(process, 'nova-compute', **extra)
-        machine.service = service
-        self._graves.append(service)
         with processes.running_as(process):
             node = objects.ComputeNode.get_first_node_by_host_for_old_compat(
                 nova_context.get_admin_context(), host)
             if not node.mapped:
                 node.mapped = 1
                 node.save()
+        machine.service = service
 
     def _map_host(self, host):
         context = nova_context.get_admin_context()
@@ -375,8 +376,7 @@ class EmbeddedCloud(rest.RestVerbs):
         return hypervisor.CloudDriver(
             virtapi, self, self.ground.machines[host])
 
-    def _bury(self, service):
-        service.cloud_process.bury()
+    def _stop_listening(self, service):
         with processes.running_as(None):
             for server in (service.rpcserver,
                            getattr(service, 'rpcserver_alt', None)):
@@ -406,14 +406,20 @@ class EmbeddedCloud(rest.RestVerbs):
         """
         if host in self.services:
             self.crash(host)
-            old = self.services[host]
-            self._graves.append(old)
-            self.start_service(old.cloud_process.topic, host)
+            self.start_service(self._process(host).topic, host)
             return
         machine = self.ground.machines[host]
         if machine.read_bmc() != 'on':
             machine.write_bmc('on')
         self._boot_machine(machine)
+
+    def wait_up(self, host, timeout_s=30):
+        """Wait until the host's nova-compute has started, after a boot."""
+        machine = self.ground.machines[host]
+        processes.wait_until(
+            lambda: (machine.is_running and not machine.process.is_dead and
+                     machine.service.cloud_process is machine.process),
+            timeout_s, 'nova-compute on %s' % host)
 
     def silence_service(self, host):
         """Kill nova-compute alone: guests run on, the port answers."""

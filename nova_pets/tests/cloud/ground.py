@@ -237,7 +237,10 @@ class Ground:
                       for name, machine in self.machines.items()}
         ports = [machine.port for machine in self.machines.values()]
         while not self._is_closed.is_set():
-            self._watch_power()
+            try:
+                self._watch_power()
+            except processes.ProcessGone:
+                return
             answering = [port for port in ports if not port.is_silent]
             if not answering:
                 time.sleep(0.05)

@@ -88,8 +88,6 @@ def test_host_ip_is_each_hosts_own(cloud):
         return {host: node['host_ip']
                 for host, node in cloud.hypervisors().items()}
     assert shown() == expected
-    for host in cloud.hosts:
-        cloud.ground.machines[host].service.manager  # started once already
     cloud.restart('host2')
     cloud.boot('a', host='host3')
     assert shown() == expected
@@ -252,9 +250,8 @@ def test_the_bmc_cuts_power_and_gives_it_back(cloud):
     processes.wait_until(lambda: _connect(cloud, 'host1') == 'silent', 10,
                          'silence')
     machine.write_bmc('on')
-    processes.wait_until(
-        lambda: machine.is_running and not machine.process.is_dead, 20,
-        'the boot')
+    cloud.wait_up('host1')
+    assert _connect(cloud, 'host1') == 'answers'
     assert cloud.guests()['host1'] == {uuid: 'shutdown'}
 
 
@@ -307,6 +304,16 @@ def test_clouds_one_after_the_other_leave_no_threads(make_cloud):
         cloud.close()
         assert cloud.leftovers() == []
     assert set(threading.enumerate()) - before == set()
+
+
+def test_a_cloud_closes_while_a_host_boots(make_cloud):
+    cloud = make_cloud(hosts=1)
+    cloud.power_off('host1')
+    booting = cloud.hold('host1', 'init_host')
+    cloud.ground.machines['host1'].write_bmc('on')
+    processes.wait_until(lambda: booting.held, 20, 'the boot')
+    cloud.close()
+    assert cloud.leftovers() == []
 
 
 def test_five_hosts_and_twelve_servers_are_quick(make_cloud):
