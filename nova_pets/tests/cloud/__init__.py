@@ -31,18 +31,20 @@ Hosts
     boots the machine and its nova-compute (``wait_up(host)``).
 
 Deaths
-    ``crash(host)`` (dead at once, port silent, BMC says on), ``restart(host)``,
-    ``power_off(host)``, ``silence_service(host)`` (nova-compute alone),
-    ``silence_port(host)``, ``partition(host)`` and ``heal(host)`` (nobody
-    hears of it, guests run on), ``suspend(name)`` and ``resume(name)``
-    (SIGSTOP). crash, restart, suspend also take 'conductor' and 'scheduler'.
+    ``crash(host)`` (dead at once, port silent, BMC says on),
+    ``restart(host)``, ``power_off(host)``, ``silence_service(host)``
+    (nova-compute alone), ``silence_port(host)``, ``partition(host)`` and
+    ``heal(host)`` (nobody hears of it, guests run on), ``suspend(name)`` and
+    ``resume(name)`` (SIGSTOP). crash, restart and suspend also take
+    'conductor' and 'scheduler'.
     No thread of a dead service passes a database transaction, a lock, an RPC,
     a placement request or a driver call again.
 
 Faults
     ``hold(name, point)`` returns a Hold: ``wait()``, ``release()``;
-    ``fail(name, point, error, times=1)``; ``defer('compute.rebuild_instance')``
-    keeps messages back until ``release()``, ``lose(...)`` drops them;
+    ``fail(name, point, error, times=1)``;
+    ``defer('compute.rebuild_instance')`` keeps messages back until
+    ``release()``, ``lose(...)`` drops them;
     ``placement_down()``. ``name`` is a host, 'conductor', 'scheduler' or None
     (anybody); all take ``instance=uuid``. Points:
 
@@ -52,8 +54,8 @@ Faults
     * ``before_claim`` (destination has consumed the cast, claimed nothing),
       ``before_instance_claim`` (at boot), ``before_finish`` (F3: row says
       ACTIVE, task None, host = source; guest runs on the destination)
-    * ``publish:<topic>.<method>`` (sender blocks), ``receive:<topic>.<method>``
-      (consumed, nothing done), for instance
+    * ``publish:<topic>.<method>`` (sender blocks),
+      ``receive:<topic>.<method>`` (consumed, nothing done), for instance
       ``receive:conductor.rebuild_instance``,
       ``receive:scheduler.select_destinations``,
       ``receive:compute.rebuild_instance``
@@ -82,8 +84,8 @@ Notes
     * Code that must look like a service's own, for instance an engine outside
       of the scheduler, runs in ``with processes.running_as(process)``.
       Threads inherit this. Code of the test itself belongs to no process.
-    * The bus hands an exception of an RPC server to the caller as it is; a real
-      one makes RemoteError of what nova does not know.
+    * The bus hands an exception of an RPC server to the caller as it is; a
+      real one makes RemoteError of what nova does not know.
     * ``c.databases.transactions`` counts transactions by process and kind.
     * The log of all services is ``c.directory``/nova.log.
 """

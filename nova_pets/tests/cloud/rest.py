@@ -83,7 +83,7 @@ class RestVerbs:
                     self.progress('%s is active' % name)
             return not waiting
         processes.wait_until(are_active, timeout_s, 'the instances',
-                             interval_s=0.2)
+                             interval_s=0.5)
         return instances
 
     def server(self, instance):

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 
-from nova_pets.tests.cloud import processes
+from nova_pets.tests.cloud import processes  # isort: skip; before nova
 
 from keystoneauth1 import loading
 from nova import context as nova_context
@@ -326,9 +326,8 @@ def test_five_hosts_and_twelve_servers_are_quick(make_cloud):
 
 
 def test_unregistered_options_reach_who_registers_them_later(make_cloud):
-    from oslo_config import cfg
-
     import nova.conf
+    from oslo_config import cfg
     cloud = make_cloud(hosts=1, config={
         'cloud_test_group': {'answer': 42},
         'cloud_test_auth': {'auth_type': 'admin_token', 'token': 'secret',
