@@ -5,6 +5,9 @@ Each run parses a nova.conf of its own and opens the database afresh, as a new
 process would; nova's global configuration is put back afterwards.
 """
 
+# First of all: it chooses how nova's threads run in this process.
+from nova_pets.tests.cloud import bootstrap  # noqa: F401, I001
+
 import dataclasses
 import functools
 import io
