@@ -90,10 +90,8 @@ class HistoryRows:
 
         def work(write: session.Write) -> tuple[int, int]:
             ids = _some(write.connection, recoveries, closed)
-            children = write.connection.execute(sa.delete(attempts).where(
-                attempts.c.recovery_id.in_(ids))).rowcount if ids else 0
-            return children, _delete(write.connection, recoveries, closed,
-                                     ids)
+            return (_delete(write.connection, attempts.c.recovery_id, ids),
+                    _delete(write.connection, recoveries.c.id, ids))
 
         while True:
             children, parents = self._run.write(
@@ -106,9 +104,8 @@ class HistoryRows:
     def _purge(self, table: sa.Table, condition: sa.ColumnElement[bool]
                ) -> int:
         def work(write: session.Write) -> int:
-            conn = write.connection
-            return _delete(conn, table, condition,
-                           _some(conn, table, condition))
+            return _delete(write.connection, _key(table),
+                           _some(write.connection, table, condition))
 
         total = 0
         while True:
@@ -128,11 +125,10 @@ def _some(conn: sa.Connection, table: sa.Table,
         sa.select(_key(table)).where(condition).limit(_CHUNK)).scalars())
 
 
-def _delete(conn: sa.Connection, table: sa.Table,
-            condition: sa.ColumnElement[bool],
-            keys: collections.abc.Sequence[typing.Any]) -> int:
-    if not keys:
+def _delete(conn: sa.Connection, key: sa.Column[typing.Any],
+            values: collections.abc.Sequence[typing.Any]) -> int:
+    # Not asked again whether they are closed: nothing opens them any more.
+    if not values:
         return 0
-    # The condition again: what was read is the past.
-    return conn.execute(sa.delete(table).where(
-        _key(table).in_(keys), condition)).rowcount
+    return conn.execute(sa.delete(key.table).where(
+        key.in_(values))).rowcount

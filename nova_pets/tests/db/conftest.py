@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from nova_pets.db import models
 from nova_pets.db import schema
-from nova_pets.db import session
 from nova_pets.db import store as store_
 from nova_pets.tests.db import databases
 
@@ -18,7 +17,7 @@ class Database:
 
     def __init__(self, url):
         self.url = url
-        self.facade = session.standalone(url)
+        self.facade = databases.facade(url)
         self.engine = self.facade.writer.get_engine()
         schema.sync(self.engine)
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from nova_pets.db import models
 from nova_pets.db import schema
-from nova_pets.db import session
 from nova_pets.db import store as store_
 from nova_pets import exception
+from nova_pets.tests.db import databases
 from nova_pets.tests.db import samples
 
 _TIMEOUT_S = 400
@@ -86,7 +86,7 @@ def _serve(number, barriers, pipe):
 
 
 def _take_turns(number, url, contender, turns, barrier):
-    facade = session.standalone(url)
+    facade = databases.facade(url)
     store = store_.SqlStore(facade, f'engine {number}')
     me = samples.registered(store, worker=str(number))
     answers = []
@@ -136,7 +136,7 @@ def claim_and_act(store, me, recovery_ids, tries, directory):
 
 
 def sync(store, me, url):
-    return schema.sync(session.standalone(url).writer.get_engine())
+    return schema.sync(databases.facade(url).writer.get_engine())
 
 
 def claim(store, me, recovery_id, generation):
@@ -172,6 +172,10 @@ def upsert_and_forget(store, me, uuids):
     return store.forget_pets(shuffled[::2], 'untagged')
 
 
+def forget(store, me, uuids):
+    return store.forget_pets(uuids, 'untagged')
+
+
 def ensure_hosts(store, me, names):
     return store.ensure_hosts([(name, samples.CELL) for name in names])
 
@@ -181,7 +185,7 @@ def advance_until_deposed(url, pipe):
 
     Answers with the generation that the last successful advance left.
     """
-    store = store_.SqlStore(session.standalone(url), 'engine loser')
+    store = store_.SqlStore(databases.facade(url), 'engine loser')
     while (turn := pipe.recv()) is not None:
         me, recovery_id, generation = turn
         row = store.recovery(recovery_id)

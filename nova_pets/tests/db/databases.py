@@ -16,6 +16,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import pool
 
+from nova_pets.db import session
+
 BACKENDS = ('sqlite', 'mysql', 'postgresql')
 SERVERS = ('mysql', 'postgresql')
 
@@ -25,6 +27,11 @@ _URLS = {
     'postgresql': os.environ.get(
         'NOVA_PETS_TEST_POSTGRES',
         'postgresql+psycopg2://postgres@127.0.0.1:5432/postgres')}
+
+
+def facade(url):
+    """Return a facade that does not wait for the disk on SQLite."""
+    return session.standalone(url, sqlite_synchronous=False)
 
 
 @contextlib.contextmanager

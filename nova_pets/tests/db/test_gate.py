@@ -210,6 +210,13 @@ def test_taken_over_request_is_the_attempt(store, me):
         'taken_over', attempt.id, 'waiting', 'scheduling')
 
 
+def test_attempts_of_other_instances_do_not_matter(store, me):
+    samples.begun(store, me, {'migration_id': 99})
+    one = samples.opened(store)
+    assert store.take_over(one, 'req-1')
+    assert store.attempts(one.id)[0].migration_floor == 0
+
+
 def test_take_over_of_a_moved_recovery_is_lost(store, me):
     one = samples.opened(store)
     store.claim_recovery(one.id, 0, me)

@@ -155,6 +155,16 @@ def test_write_is_repeated_after_a_deadlock(db, store, write):
         db.facade, 'before', 5, error=db_exception.DBDeadlock)), me)
 
 
+@pytest.mark.parametrize('place', ['first', 'last'])
+def test_success_is_looked_for_in_its_own_row(db, store, place):
+    me = samples.registered(store)
+    hosts = ['host1', 'host2', 'host3']
+    store.ensure_hosts([(host, samples.CELL) for host in hosts])
+    name = hosts[0] if place == 'first' else hosts[-1]
+    broken = db.store(BreakingFacade(db.facade, 'after'))
+    assert broken.claim_host(name, 0, me) == 1
+
+
 def test_own_claim_is_told_from_anothers(db, store):
     """A repeated claim that somebody else won is not claimed as ours."""
     me, other = samples.registered(store), samples.registered(store)

@@ -3,6 +3,8 @@
 
 import dataclasses
 
+import sqlalchemy as sa
+
 from nova_pets.tests.db import samples
 
 
@@ -79,6 +81,27 @@ def test_pets_are_filtered_ordered_and_paged(store):
     assert found(uuids=[]) == []
     assert found(after=uuids[0], limit=1) == [uuids[1]]
     assert found(uuids=uuids, limit=2) == uuids[:2]
+
+
+def test_row_that_another_engine_writes_meanwhile_is_kept(server_db):
+    """Between the read and the write of one upsert comes another one."""
+    store = server_db.store()
+    pet = samples.pet()
+    store.upsert_pets([pet])
+    inner = []
+
+    def overtake(conn, cursor, statement, *args):
+        if statement.startswith('UPDATE') and not inner:
+            inner.append(statement)
+            store.upsert_pets([dataclasses.replace(pet, host='host2')])
+
+    sa.event.listen(server_db.engine, 'before_cursor_execute', overtake)
+    try:
+        store.upsert_pets([dataclasses.replace(pet, host='host3')])
+    finally:
+        sa.event.remove(server_db.engine, 'before_cursor_execute', overtake)
+    (found,) = store.pets()
+    assert (found.host, found.generation) == ('host2', 1)
 
 
 def test_forgotten_pet_leaves_a_history_line(store):

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from nova_pets.db import models
 from nova_pets.db import schema
-from nova_pets.db import session
 from nova_pets.db import store as store_
 from nova_pets import exception
 from nova_pets.tests.db import databases
@@ -25,7 +24,7 @@ OURS = set(models.METADATA.tables) | {schema.VERSION_TABLE}
 def facade(request, tmp_path):
     """An empty database of the test's own."""
     with databases.database(request.param, tmp_path) as url:
-        found = session.standalone(url)
+        found = databases.facade(url)
         yield found
         found.writer.get_engine().dispose()
 
