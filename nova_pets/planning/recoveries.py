@@ -313,7 +313,10 @@ def _in_flight(view: snapshot.RecoveryView, snap: snapshot.Snapshot
         return arrived
     record = own_record(view)
     if record is not None and record.status in ('failed', 'error'):
-        reason = ('destination_failed' if record.destination
+        # Only a destination writes 'failed', also before its claim has put
+        # its name there; 'error' without one is the conductor's.
+        reason = ('destination_failed'
+                  if record.destination or record.status == 'failed'
                   else 'no_valid_host')
         return [_failed(view, 'failed', reason, _why(view, record))]
     for event in _events(view, 'compute_rebuild_instance'):
@@ -330,8 +333,10 @@ def _in_flight(view: snapshot.RecoveryView, snap: snapshot.Snapshot
 
 def _why(view: snapshot.RecoveryView,
          record: observations.Migration | None) -> str:
-    where = (f'on {record.destination}'
-             if record and record.destination else 'while scheduling')
+    attempt = view.open_attempt
+    destination = (record.destination if record else None) or (
+        attempt.destination if attempt else None)
+    where = f'on {destination}' if destination else 'while scheduling'
     for name in ('compute_rebuild_instance', 'rebuild_server'):
         for event in _events(view, name):
             if event.result == 'Error':

@@ -169,6 +169,19 @@ def test_watching_an_attempt(view, expected):
     assert told(view) == expected
 
 
+@pytest.mark.parametrize('record, reason', [
+    (samples.migration(status='error'), 'no_valid_host'),
+    (samples.migration(status='failed'), 'destination_failed'),
+    (samples.migration(status='failed', destination='host2'),
+     'destination_failed'),
+    (samples.migration(status='error', destination='host2'),
+     'destination_failed'),
+])
+def test_who_failed_is_told_by_the_record(record, reason):
+    move, = plan(flying(R.SCHEDULING, record))
+    assert (move.event, move.reason) == ('failed', reason)
+
+
 def test_a_record_of_an_earlier_attempt_is_not_taken_for_ours():
     stale = samples.migration(id=4, status='error')
     assert told(flying(R.SCHEDULING, stale)) == []
