@@ -169,6 +169,11 @@ class NovaDoor(base.ComputeDoor):
     def adopt(self, cell_uuid, uuid, migration_id, source, destination,
               vm_state, expected):
         with errors.unavailable(f'adopt {uuid} on {destination}'):
+            # First: an allocation too many is found and removed by whoever
+            # settles the instance next, one too few by nobody.
+            for node_uuid in writer.compute_node_uuids(
+                    self._cells.context(cell_uuid), destination, gone=False):
+                placement.add(self._cells.context(cell_uuid), uuid, node_uuid)
             writer.adopt(self._cells.context(cell_uuid), uuid, migration_id,
                          source, destination, vm_state, expected)
 

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Allocations of an instance, by compute host.
 
-Reads and removes whole provider trees; never adds an allocation. Removing is
+Reads and removes whole provider trees; adds only what an adopted guest
+uses, which Nova took away when it thought it had failed. Every write is
 compare-and-swap by placement's consumer generation.
 """
 
+import logging
+
 from nova.db.main import models
+from nova import exception as nova_exc
+from nova import objects
 from nova.scheduler.client import report
+from nova.scheduler import utils as scheduler_utils
 import sqlalchemy as sa
 
 from nova_pets import exception
 from nova_pets.compute import cells
+
+LOG = logging.getLogger(__name__)
 
 
 def allocated_hosts(contexts, context, uuid: str) -> set[str]:
@@ -51,6 +59,48 @@ def remove(context, uuid: str, node_uuids: list[str]) -> None:
             raise exception.NovaUnavailable(
                 what=f'remove allocations of {uuid}',
                 found='they were changed by somebody else meanwhile')
+
+
+def add(cctxt, uuid: str, node_uuid: str) -> None:
+    """Allocate the flavor of an instance on a compute node it runs on.
+
+    What is allocated there already, or is refused because the node is full,
+    stays as it is: the guest runs all the same, and only the accounts are
+    wrong then. vGPUs are not in the root provider and are left out by Nova's
+    own heal_allocations too.
+
+    :raises NovaUnavailable: placement was not reached, or others changed
+        the allocations meanwhile.
+    """
+    client = report.report_client_singleton()
+    found = client.get_allocs_for_consumer(cctxt, uuid)
+    held = found['allocations']
+    if not held.keys().isdisjoint(_tree(client, cctxt, node_uuid)):
+        return
+    instance = objects.Instance.get_by_uuid(cctxt, uuid,
+                                            expected_attrs=['flavor'])
+    if instance.flavor.extra_specs.get('resources:VGPU'):
+        LOG.warning('instance %s is adopted without an allocation, as it has '
+                    'a vGPU', uuid)
+        return
+    payload = {
+        'allocations': {
+            node_uuid: {'resources': scheduler_utils.resources_from_flavor(
+                instance, instance.flavor)},
+            **{provider: {'resources': entry['resources']}
+               for provider, entry in held.items()}},
+        'project_id': instance.project_id, 'user_id': instance.user_id,
+        'consumer_generation': found.get('consumer_generation')}
+    try:
+        is_written = client.put_allocations(cctxt, uuid, payload)
+    except (nova_exc.AllocationUpdateFailed,
+            nova_exc.PlacementAPIConnectFailure, report.Retry) as error:
+        raise exception.NovaUnavailable(
+            what=f'allocate {uuid} where it runs',
+            found=f'{type(error).__name__}: {error}') from error
+    if not is_written:
+        LOG.warning('instance %s is adopted without an allocation: placement '
+                    'refuses it', uuid)
 
 
 def _tree(client, context, provider: str) -> set[str]:

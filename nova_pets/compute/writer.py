@@ -160,8 +160,11 @@ def tombstone(cctxt, uuid: str, host: str) -> bool:
     return True
 
 
-def compute_node_uuids(cctxt, host: str) -> list[str]:
-    return sorted({row.uuid for row in _nodes(cctxt, host, gone=True)})
+def compute_node_uuids(cctxt, host: str, gone: bool = True) -> list[str]:
+    """
+    :param gone: deleted compute nodes of the host too.
+    """
+    return sorted({row.uuid for row in _nodes(cctxt, host, gone=gone)})
 
 
 def _nodes(cctxt, host, gone=False):
