@@ -293,16 +293,38 @@ def history(doc: Document, width: int) -> str:
     rows = doc['events']
     if not rows:
         return 'Nothing on record.'
-    shown = [{'at': words.clock(row['at']), 'what': _event_text(row),
-              'actor': row['actor']} for row in rows]
+    shown = []
+    told: dict[str, set[tuple[str, str]]] = {}
+    for row in rows:
+        seen = _news(row, told)
+        shown.append({'at': words.clock(row['at']),
+                      'what': _event_text(row, seen),
+                      'actor': row['actor']})
     return layout.table(
         [Column('When (UTC)', 'at', least=10),
          Column('What', 'what', least=24),
          Column('Who', 'actor', rank=1, least=10)], shown, width)
 
 
-def _event_text(row: Document) -> str:
-    """'recovery db1: pending -> ready (its host is proven off)'."""
+def _news(row: Document, told: dict[str, set[tuple[str, str]]]
+          ) -> list[Document]:
+    """Return what witnesses saw, where it is not what was told before.
+
+    :param told: {host: {(witness, sign)}}, changed here.
+    """
+    if not row['host'] or row['uuid']:
+        return []
+    seen = [one for one in row['witnesses']
+            if one['sign'] != 'unknown' and one['detail'] not in row['text']]
+    signs = {(one['witness'], one['sign']) for one in seen}
+    if not seen or told.get(row['host']) == signs:
+        return []
+    told[row['host']] = signs
+    return seen
+
+
+def _event_text(row: Document, seen: list[Document]) -> str:
+    """'db1 (5f0c3b1e): pending -> ready: its host is proven off'."""
     about = []
     if row['uuid']:
         about.append(words.instance(row['name'], row['uuid']))
@@ -310,17 +332,14 @@ def _event_text(row: Document) -> str:
         about.append(row['host'])
     if row['from'] or row['to']:
         about.append(f'{row["from"] or "new"} -> {row["to"] or "gone"}')
-    why = row['text'] or row['reason_text']
-    if row['text'] and row['reason_text'] and not _says(row['text'],
-                                                       row['reason_text']):
-        why = f'{row["reason_text"]}; {row["text"]}'
-    seen = '; '.join(documents.witness_text(one) for one in row['witnesses'])
-    text = ': '.join(part for part in (': '.join(about), why) if part)
-    return f'{text} [{seen}]' if seen else text
-
-
-def _says(text: str, reason: str) -> bool:
-    return reason.lower() in text.lower()
+    reason, text = row['reason_text'], row['text']
+    if reason and text and reason.lower() not in text.lower():
+        why = f'{reason} ({text})'
+    else:
+        why = text or reason
+    saying = '; '.join(documents.witness_text(one) for one in seen)
+    line = ': '.join(part for part in (': '.join(about), why) if part)
+    return f'{line} [{saying}]' if saying else line
 
 
 def engines(rows: collections.abc.Sequence[Document], width: int) -> str:

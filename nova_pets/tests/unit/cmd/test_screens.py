@@ -170,6 +170,21 @@ def test_history_reads_like_the_log():
            'destination' in text
 
 
+def test_history_tells_what_witnesses_saw_once():
+    seen = {'heartbeat': 'silent 36 s', 'forced_down': 'unknown: not set',
+            'tcp': 'silent: timed out'}
+    events = [
+        records.Event(code='all_silent', host='host1', evidence=seen,
+                      to_state='down'),
+        records.Event(code='fence_started', host='host1', to_state='fencing',
+                      evidence=seen | {'heartbeat': 'silent 37 s'}),
+        records.Event(code='source_down', instance_uuid=samples.DB1,
+                      host='host1', evidence=seen)]
+    text = screens.history(reports.history(events, {}), 150)
+    assert text.count('tcp: silent, timed out') == 1
+    assert 'forced_down' not in text
+
+
 def test_a_fence_table_shows_only_what_would_fail():
     rows = fence_table.ask(
         ['h1', 'h2', 'h3'], frozenset({'h1', 'h2'}),
