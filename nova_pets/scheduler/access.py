@@ -9,6 +9,7 @@ read and not the start of nova-scheduler.
 """
 
 import importlib
+import os
 import typing
 
 from nova_pets.compute import base as compute_base
@@ -19,10 +20,13 @@ from nova_pets.model import states
 _configured: dict[str, typing.Any] = {
     'mode': states.Mode.OFF, 'kill_switch_file': None}
 
+_doors: dict[int, compute_base.ComputeDoor] = {}
+
 
 def configure(mode: states.Mode, kill_switch_file: str | None) -> None:
-    """Set what the options of this process say."""
+    """Set what the options of this process say; forget an earlier door."""
     _configured.update(mode=mode, kill_switch_file=kill_switch_file)
+    _doors.clear()
 
 
 def mode() -> states.Mode:
@@ -43,6 +47,8 @@ def store() -> db_base.Store:
 
 
 def door() -> compute_base.ComputeDoor:
-    """Return a door to Nova; may raise anything."""
-    result: compute_base.ComputeDoor = wiring().build_door()
-    return result
+    """Return the door to Nova of this process; may raise anything."""
+    pid = os.getpid()
+    if pid not in _doors:
+        _doors.setdefault(pid, wiring().build_door())
+    return _doors[pid]

@@ -28,6 +28,7 @@ def _tasks(manager):
 def test_the_effective_lists_are_novas_and_ours(load):
     from nova.scheduler import filters
     from nova.scheduler import weights
+
     from nova_pets.tests.cloud import pets
 
     cloud, manager = load()
@@ -45,6 +46,7 @@ def test_the_effective_lists_are_novas_and_ours(load):
 
 def test_the_gate_is_first_and_the_engine_runs(load):
     from nova.scheduler import request_filter
+
     from nova_pets.scheduler import extension
     from nova_pets.scheduler import gate
 
@@ -61,6 +63,7 @@ def test_the_gate_is_first_and_the_engine_runs(load):
 def test_mode_off_is_nova_as_it_was(load):
     from nova.scheduler import request_filter
     from nova.scheduler import weights
+
     from nova_pets.scheduler import extension
 
     cloud, manager = load(pets={'pets': {'mode': 'off'}})
