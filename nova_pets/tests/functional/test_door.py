@@ -6,18 +6,59 @@ import threading
 import uuid as uuid_module
 
 # First of all: it chooses native threads for Nova.
+from nova_pets.tests import cloud as cloud_package
 from nova_pets.tests.cloud import processes
 
 # isort: split
 from nova import context as nova_context
 from nova import objects
+from nova.db.api import api as api_db
+from nova.db.api import models as api_models
 from nova.db.main import api as main_db
+from nova.db.main import models
 import pytest
 import sqlalchemy as sa
 
 from nova_pets import exception
 from nova_pets.compute import nova as nova_door
 from nova_pets.model import states
+
+
+@pytest.fixture(scope='module')
+def shared_cloud():
+    """One cloud for all tests here, which are short."""
+    with cloud_package.EmbeddedCloud(hosts=3) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(shared_cloud):
+    yield shared_cloud
+    context = nova_context.get_admin_context()
+    with main_db.get_context_manager(context).writer.using(
+            context) as session:
+        session.execute(sa.update(models.Instance).where(
+            models.Instance.deleted == 0).values(task_state=None))
+    for uuid in shared_cloud.servers():
+        shared_cloud.delete(uuid)
+    processes.wait_until(lambda: not shared_cloud.servers(), 60, 'deletion')
+    with api_db.context_manager.writer.using(context) as session:
+        for table in (api_models.AggregateHost, api_models.AggregateMetadata,
+                      api_models.Aggregate):
+            session.execute(sa.delete(table))
+
+
+@pytest.fixture
+def crash(cloud):
+    """Return a function that crashes a service until the test's end."""
+    crashed = []
+
+    def kill(name):
+        crashed.append(name)
+        cloud.crash(name)
+    yield kill
+    for name in crashed:
+        cloud.restart(name)
 
 
 @pytest.fixture
@@ -78,17 +119,16 @@ def test_services_and_addresses_cost_one_statement(cloud, door, cell):
     assert len(addresses) == 3
 
 
-def test_conductors_are_seen_and_answer(cloud, door):
-    assert sum(door.conductors().values()) >= 0
+def test_conductors_are_seen_and_answer(cloud, crash, door):
     assert len(door.conductors()) == 1
     assert door.conductor_answers(5)
-    cloud.crash('conductor')
+    crash('conductor')
     assert not door.conductor_answers(0.5)
 
 
-def test_ping_tells_a_silent_nova_compute(cloud, door):
+def test_ping_tells_a_silent_nova_compute(crash, door):
     assert door.ping('host1', 5)
-    cloud.silence_service('host1')
+    crash('host1')
     assert not door.ping('host1', 0.5)
     assert door.ping('host2', 5)
 
@@ -99,7 +139,6 @@ def test_ping_of_an_unmapped_host_is_no_answer(door):
 
 
 def test_forced_down_is_set_and_cleared_again(cloud, door, cell):
-    cloud.crash('host1')
     for value in (True, True, False):
         door.set_forced_down(cell, 'host1', value)
         assert {service.host: service.forced_down
@@ -182,10 +221,10 @@ def test_deleted_instances_are_read_by_uuid_only(cloud, door, cell):
 
 
 def test_first_look_finds_what_may_be_tagged_anywhere(cloud, door, cell):
-    cloud.add_flavor('pet', {'pets:ha': 'true'})
+    cloud.add_flavor('tagged', {'pets:ha': 'true'})
     cloud.add_aggregate('a', ['host3'], {'pets:ha': 'true'})
     tagged = {cloud.boot('a', host='host1', metadata={'ha': 'true'}),
-              cloud.boot('b', host='host1', flavor='pet'),
+              cloud.boot('b', host='host1', flavor='tagged'),
               cloud.boot('c', host='host3')}
     image = cloud.boot('d', host='host1')
     context = nova_context.get_admin_context()
@@ -334,7 +373,7 @@ def test_allocations_are_found_and_removed_by_host(cloud, door, cell):
     outage.release()
 
 
-def test_a_guest_is_asked_of_its_hypervisor(cloud, door, cell):
+def test_a_guest_is_asked_of_its_hypervisor(cloud, crash, door, cell):
     uuid = cloud.boot('a', host='host1')
     assert door.guest(cell, uuid, 'host1', 5) is states.GuestAnswer.RUNNING
     assert door.guest(cell, uuid, 'host2',
@@ -343,7 +382,7 @@ def test_a_guest_is_asked_of_its_hypervisor(cloud, door, cell):
     cloud.wait_server(uuid, status='SHUTOFF', task_state=None)
     assert door.guest(cell, uuid, 'host1',
                       5) is states.GuestAnswer.NOT_RUNNING
-    cloud.crash('host1')
+    crash('host1')
     assert door.guest(cell, uuid, 'host1',
                       0.5) is states.GuestAnswer.UNREACHABLE
 

@@ -382,3 +382,33 @@ def test_a_tombstone_makes_a_returning_host_clean_up(cloud, door, cell):
         'error', 'completed', 'done']
     with pytest.raises(exception.InstanceGone):
         door.tombstone(cell, str(uuid_module.uuid4()), 'host2')
+
+
+# -- cells --------------------------------------------------------------------
+
+
+def test_each_cell_has_its_own_rows_and_queues(make_cloud):
+    cloud = make_cloud(cells=2, hosts={
+        'host1': 'cell1', 'host2': 'cell2', 'host3': 'cell2',
+        'host4': 'cell1'})
+    door = nova_door.NovaDoor()
+    cells = {cell.name: cell.uuid for cell in door.cells()}
+    assert {name: sorted(service.host for service in door.services(uuid))
+            for name, uuid in cells.items()} == {
+                'cell1': ['host1', 'host4'], 'cell2': ['host2', 'host3']}
+    assert nova_door.NovaDoor().ping('host3', 5)
+    cell, other = cells['cell2'], cells['cell1']
+    uuid = cloud.boot('a', host='host2', metadata={'ha': 'true'})
+    assert door.instances(other, [uuid]) == {}
+    assert door.changed_instances(other, None)[0] == []
+    assert door.changed_instances(cell, None)[0] == [uuid]
+    fail_host(cloud, door, cell, 'host2')
+    claim(door, cell, uuid, 'host2')
+    evacuate(door, cell, uuid)
+    wait_for(door, cell, uuid, lambda t: statuses(t) == ['done'])
+    assert cloud.running(uuid) == ['host3']
+    assert door.guest(cell, uuid, 'host3',
+                      5) is states.GuestAnswer.RUNNING
+    assert door.allocated_hosts(uuid) == {'host2', 'host3'}
+    door.remove_allocations(cell, uuid, 'host2')
+    assert door.allocated_hosts(uuid) == {'host3'}
