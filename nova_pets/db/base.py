@@ -31,7 +31,8 @@ class GateView:
     is_pet: bool
     """It has a row in pets_instances or an open recovery."""
     host_states: dict[str, states.HostState]
-    """Rows of the asked hosts (missing: no row, so up)."""
+    """Rows of the asked hosts, and of all that are not up: that a move of
+    what is no pet costs one read (missing: no row, so up)."""
     recovery: records.Recovery | None
     """The open one."""
     attempt: records.Attempt | None

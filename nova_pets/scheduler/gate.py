@@ -23,6 +23,7 @@ from nova_pets import exception
 from nova_pets.model import states
 from nova_pets.scheduler import access
 from nova_pets.scheduler import request
+from nova_pets.scheduler import unsafe_hosts
 
 LOG = logging.getLogger(__name__)
 
@@ -137,6 +138,7 @@ def evacuation_gate(ctxt, request_spec):
         # to be listed, and each means the same: nothing is known.
         _pass_or_refuse_unread(ctxt, request_spec, uuid, error)
         return False
+    unsafe_hosts.learn(view.host_states)
     if not view.is_pet:
         request.remember(request_spec, view, has_passed=True)
         return False

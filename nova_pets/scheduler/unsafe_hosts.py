@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hosts that are not up, as this process read them last.
 
-One read serves every request within [pets_scheduler] cache_ttl. When the
+One read serves every request within [pets_scheduler] cache_ttl; the gate's
+read of a move serves as well, so that a move costs no second one and meets
+the present states. When the
 tables cannot be read the last answer is kept, whatever its age; without any,
 no host counts as unsafe: a failure of ours fails no request.
 """
@@ -12,6 +14,7 @@ import time
 import nova.conf
 from oslo_log import log as logging
 
+from nova_pets.model import states
 from nova_pets.scheduler import access
 
 CONF = nova.conf.CONF
@@ -49,6 +52,17 @@ def unsafe_hosts():
         LOG.info('the states of the hosts can be read again')
     _last = (os.getpid(), time.monotonic(), hosts, now_failed)
     return hosts
+
+
+def learn(host_states):
+    """Take what another read of this process has just found.
+
+    :param host_states: {host: HostState} of at least all that are not up.
+    """
+    global _last
+    hosts = {host: state for host, state in host_states.items()
+             if state is not states.HostState.UP}
+    _last = (os.getpid(), time.monotonic(), hosts, False)
 
 
 def forget():

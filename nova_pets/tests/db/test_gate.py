@@ -54,15 +54,17 @@ def test_closed_recovery_is_not_seen(store, me):
     assert view.recovery is None and not view.is_pet
 
 
-def test_asked_hosts_are_seen_and_no_others(store, me):
+def test_asked_hosts_and_those_not_up_are_seen_and_no_others(store, me):
     set_host(store, me, 'host1', states.HostState.FENCED)
     samples.host(store, 'host2')
     samples.host(store, 'host3')
+    set_host(store, me, 'host4', states.HostState.SUSPECT)
     pet = samples.pet()
     store.upsert_pets([pet])
     view = store.gate_view(pet.instance_uuid, ['host1', 'host2', 'host9'])
     assert view.host_states == {'host1': states.HostState.FENCED,
-                                'host2': states.HostState.UP}
+                                'host2': states.HostState.UP,
+                                'host4': states.HostState.SUSPECT}
 
 
 def test_open_attempt_is_seen_and_settled_ones_are_not(store, me):

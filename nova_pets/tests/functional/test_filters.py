@@ -326,10 +326,17 @@ def test_what_a_request_costs(ground):
         g.cloud.action(web, {'migrate': None})
         g.cloud.wait_server(web, status='VERIFY_RESIZE')
         assert sent == ['SELECT']
+        sent.clear()
+        unsafe_hosts.forget()
+        g.cloud.action(web, {'revertResize': None})
+        g.cloud.wait_server(web, status='ACTIVE')
+        g.cloud.action(web, {'migrate': None})
+        g.cloud.wait_server(web, status='VERIFY_RESIZE')
+        assert sent == ['SELECT']
     pet = g.cloud.boot('db1', host='host1', metadata=PET)
     (recovery,) = g.fail(pet, storage_domain='cloud')
     request_id = g.attempt(recovery)
-    unsafe_hosts.unsafe_hosts()
+    unsafe_hosts.forget()
     with statements() as sent:
         g.send(pet, request_id)
         g.wait_moved(pet)

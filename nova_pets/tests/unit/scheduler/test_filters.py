@@ -11,6 +11,7 @@ import pytest
 from nova_pets import exception
 from nova_pets.model import states
 from nova_pets.scheduler import access
+from nova_pets.scheduler import gate
 from nova_pets.scheduler import picks
 from nova_pets.scheduler import request
 from nova_pets.scheduler import unsafe_hosts
@@ -58,6 +59,22 @@ def test_first_boots_share_one_read(store, option):
     for _ in range(5):
         passing(filter_, fakes.spec(**FIRST_BOOT), hosts('host1', 'host2'))
     assert store.calls == ['unsafe_hosts']
+
+
+def test_a_move_of_what_is_no_pet_costs_one_read_in_all(store):
+    store.views = [fakes.base.GateView(
+        False, {'host1': H.UP, 'host2': H.DOWN}, None, None)]
+    spec = fakes.spec()
+    gate.evacuation_gate(spec._context, spec)
+    found = hosts('host2', 'host3')
+    for filter_ in (fenced_host.FencedHostFilter(),
+                    evacuation_gate.EvacuationGateFilter(),
+                    shared_storage.SharedStorageFilter()):
+        found = filter_.filter_all(found, spec)
+    found = list(found)
+    assert [one.host for one in found] == ['host3']
+    weigh(spec, 'host3', 'host4')
+    assert store.calls == ['gate_view']
 
 
 def test_hosts_known_to_be_unsafe_stay_so_while_nothing_can_be_read(
