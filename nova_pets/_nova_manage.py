@@ -7,7 +7,7 @@ and loads nothing from entry points. So, when Python starts:
 1. ``nova_pets_nova_manage.pth`` (in the root of site-packages, in our RECORD)
    looks whether the command line names nova-manage. In any other program that
    is all that happens; its cost is measured in tests/packaging.
-2. In nova-manage it calls ``install()``, which puts a finder before all others.
+2. In nova-manage it calls ``install()``, which puts a finder before others.
 3. When nova.cmd.manage is imported, the finder lets the real one find it, and
    adds our category to CATEGORIES once the module has been executed.
 

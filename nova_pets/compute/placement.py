@@ -8,11 +8,11 @@ compare-and-swap by placement's consumer generation.
 
 import logging
 
-from nova.db.main import models
 from nova import exception as nova_exc
 from nova import objects
-from nova.scheduler.client import report
+from nova.db.main import models
 from nova.scheduler import utils as scheduler_utils
+from nova.scheduler.client import report
 import sqlalchemy as sa
 
 from nova_pets import exception

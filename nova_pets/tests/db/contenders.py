@@ -10,10 +10,10 @@ import traceback
 
 import sqlalchemy as sa
 
+from nova_pets import exception
 from nova_pets.db import models
 from nova_pets.db import schema
 from nova_pets.db import store as store_
-from nova_pets import exception
 from nova_pets.tests.db import databases
 from nova_pets.tests.db import samples
 

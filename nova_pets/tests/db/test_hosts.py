@@ -5,8 +5,8 @@ import dataclasses
 
 import pytest
 
-from nova_pets.db import models
 from nova_pets import exception
+from nova_pets.db import models
 from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.tests.db import samples

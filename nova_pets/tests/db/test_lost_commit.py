@@ -11,8 +11,8 @@ import dataclasses
 from oslo_db import exception as db_exception
 import pytest
 
-from nova_pets.db import models
 from nova_pets import exception
+from nova_pets.db import models
 from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.tests.db import samples

@@ -11,10 +11,10 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from nova_pets import exception
 from nova_pets.db import claims
 from nova_pets.db import models
 from nova_pets.db import schema
-from nova_pets import exception
 from nova_pets.model import states
 from nova_pets.tests.db import contenders
 from nova_pets.tests.db import databases

@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from nova_pets.db import models
 from nova_pets import exception
+from nova_pets.db import models
 from nova_pets.model import states
 from nova_pets.tests.db import samples
 

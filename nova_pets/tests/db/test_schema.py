@@ -6,15 +6,15 @@ import re
 
 from alembic import autogenerate
 from alembic import command
-from alembic.runtime import migration
 from alembic import script
+from alembic.runtime import migration
 import pytest
 import sqlalchemy as sa
 
+from nova_pets import exception
 from nova_pets.db import models
 from nova_pets.db import schema
 from nova_pets.db import store as store_
-from nova_pets import exception
 from nova_pets.tests.db import databases
 
 OURS = set(models.METADATA.tables) | {schema.VERSION_TABLE}
