@@ -32,7 +32,7 @@ _CLEAN_STATES = frozenset({
 
 
 class Verb(enum.Enum):
-    PASS = 'pass'
+    PASS = 'pass'  # nosec B105
     CONSUME = 'consume'
     """The open attempt's own request: passes once."""
     TAKE_OVER = 'take over'
