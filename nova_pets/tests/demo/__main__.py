@@ -2,6 +2,7 @@
 """``python -m nova_pets.tests.demo``: exit status 0 only if it ended well."""
 
 import contextlib
+from importlib import metadata
 import json
 import logging
 import os
@@ -32,7 +33,7 @@ def main(given=None):
         _keep_only(directory, 'nova.log')
     from nova_pets.tests.demo import summary
     took_s = time.monotonic() - began
-    sys.stdout.write(summary.text(outcome, title, took_s, options))
+    sys.stdout.write(summary.text(outcome, title, took_s))
     if options.json_path:
         with open(options.json_path, 'w') as stream:
             json.dump(summary.document(outcome, title, took_s, options),
@@ -48,7 +49,6 @@ def _play(options, directory, began):
     from nova_pets.tests import cloud  # noqa: F401
     from nova_pets.tests.demo import plain
     from nova_pets.tests.demo import stage
-    from importlib import metadata
     title = 'nova-pets demo: nova %s, %d hosts, %d pets, %d cattle' % (
         metadata.version('nova'), options.hosts, options.pets,
         options.instances - options.pets)
@@ -56,7 +56,7 @@ def _play(options, directory, began):
         view = plain.Plain()
     else:
         from nova_pets.tests.demo import screen
-        view = screen.Screen(title)
+        view = screen.Screen(title, began)
     with view:
         show = stage.Show(options, view, directory, began)
         return show.run(), title
@@ -83,4 +83,7 @@ def _keep_only(directory, name):
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # Threads of dead machines are frozen, and pools would wait for them.
+    os._exit(code)

@@ -80,5 +80,6 @@ def _problem(options: Options) -> str | None:
                 f'one host of {options.hosts} must be left, found '
                 f'{options.receivers}')
     if not 1 <= options.heartbeat_s <= 60:
-        return f'expected a heartbeat of 1 to 60 s, found {options.heartbeat_s}'
+        return (f'expected a heartbeat of 1 to 60 s, found '
+                f'{options.heartbeat_s}')
     return None

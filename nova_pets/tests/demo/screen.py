@@ -5,6 +5,8 @@ The left part of each table is what is true (the machines say it), the right
 part what nova-pets says. A larger terminal shows a longer log.
 """
 
+import time
+
 from rich import console as rich_console
 from rich import live as rich_live
 from rich import text as rich_text
@@ -13,7 +15,7 @@ from nova_pets.tests.demo import watching
 
 _COLOURS = {
     'up': 'green', 'recovered': 'green', 'fenced': 'green',
-    'vacated': 'green', 'tagged': 'dim',
+    'vacated': 'green', 'protected': 'green', 'tagged': 'dim',
     'suspect': 'yellow', 'down': 'red', 'fencing': 'yellow',
     'unproven': 'red', 'quarantined': 'red',
     'pending': 'yellow', 'ready': 'yellow', 'requesting': 'cyan',
@@ -31,8 +33,10 @@ class Screen:
 
     is_live = True
 
-    def __init__(self, title, console=None):
+    def __init__(self, title, began, console=None):
+        """:param began: time.monotonic() when the demo began."""
         self._title = title
+        self._began = began
         self._console = console or rich_console.Console(highlight=False)
         self._live = rich_live.Live(
             console=self._console, screen=True, auto_refresh=False)
@@ -55,7 +59,8 @@ class Screen:
     def phase(self, text):
         self._phase = text
         self._steps = []
-        self._show()
+        if self._scene is None:
+            self._show()
 
     def lines(self, lines):
         self._log += lines
@@ -66,14 +71,16 @@ class Screen:
 
     def _show(self):
         width, height = self._console.size
+        clock = f'{time.monotonic() - self._began:.1f} s'
+        if self._scene is not None:
+            clock = self._scene.clock
         self._live.update(
-            frame(self._title, self._phase, self._steps, self._scene,
+            frame(self._title, clock, self._phase, self._steps, self._scene,
                   self._log, width, height), refresh=True)
 
 
-def frame(title, phase, steps, scene, log, width, height):
-    """Return one picture of exactly ``height`` lines at most."""
-    clock = scene.clock if scene else ''
+def frame(title, clock, phase, steps, scene, log, width, height):
+    """Return one picture of at most ``height`` lines."""
     if clock.startswith('+'):
         clock = f'{clock[1:]} after the crash'
     bar = f' {title}'.ljust(width - len(clock) - 1) + clock + ' '
@@ -83,19 +90,14 @@ def frame(title, phase, steps, scene, log, width, height):
         rows += [rich_text.Text(f'  {text}', style='dim') for text in steps]
         return _page(rows, width, height)
     room = height - len(rows) - 2 - len(scene.hosts) - _FEWEST_LOG_LINES
-    rows += _hosts(scene.hosts) + _instances(scene.instances, room)
+    rows += _hosts(scene.hosts, width)
+    rows += _instances(scene.instances, room, width)
     rows += [_log_line(line) for line in
              log[-max(height - len(rows), _FEWEST_LOG_LINES):]]
     return _page(rows, width, height)
 
 
-def tables(scene, width):
-    """Return both tables as they stood at the end."""
-    rows = _hosts(scene.hosts) + _instances(scene.instances, 1000)
-    return _page(rows, width, len(rows))
-
-
-def _hosts(hosts):
+def _hosts(hosts, width):
     rows = [rich_text.Text(
         'HOST    power kernel  guests   nova-pets says', style='underline')]
     for host in hosts:
@@ -106,17 +108,17 @@ def _hosts(hosts):
         row.append('runs    ' if host.is_alive else 'dead    ',
                    style='green' if host.is_alive else 'bold red')
         row.append(f'{host.running:6}   ')
-        rows.append(_said(row, host.state, host.why, 9))
+        rows.append(_said(row, host.state, host.why, 9, width))
     return rows
 
 
-def _instances(instances, room):
+def _instances(instances, room, width):
     rows = [rich_text.Text(
         'INSTANCE        truly runs on  nova-pets says', style='underline')]
     shown = instances
-    if len(instances) > room - 1:
+    if len(instances) > room:
         # The ones under way first, in their order.
-        shown = sorted(instances, key=_calm)[:max(room - 2, 1)]
+        shown = sorted(instances, key=_calm)[:max(room - 1, 1)]
     for one in shown:
         row = rich_text.Text()
         row.append(f'{one.name:8}', style='bold' if one.is_pet else 'dim')
@@ -124,7 +126,7 @@ def _instances(instances, room):
                    style='' if one.is_pet else 'dim')
         row.append(f'{" ".join(one.runs_on) or "nowhere":14} ', style=(
             'green' if len(one.runs_on) == 1 else 'bold red'))
-        rows.append(_said(row, one.state, one.why, 12))
+        rows.append(_said(row, one.state, one.why, 12, width))
     if len(shown) < len(instances):
         rows.append(rich_text.Text(
             f'and {len(instances) - len(shown)} more', style='dim'))
@@ -135,11 +137,13 @@ def _calm(one):
     return (not one.is_pet, one.state in ('recovered', 'tagged'))
 
 
-def _said(row, state, why, width):
+def _said(row, state, why, column, width):
+    """Append the state, and the longest of the words that fits."""
     if state:
-        row.append(f'{state.replace("_", " "):{width}} ',
+        row.append(f'{state.replace("_", " "):{column}} ',
                    style=_COLOURS.get(state, ''))
-    row.append(why, style='dim')
+    fitting = [text for text in why if row.cell_len + len(text) <= width]
+    row.append(fitting[0] if fitting else why[-1], style='dim')
     return row
 
 

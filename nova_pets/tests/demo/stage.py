@@ -5,19 +5,14 @@ Only machines are broken here. What brings the pets back is nova-pets, loaded
 into the stock scheduler by nova.conf as an operator loads it.
 """
 
-import contextlib
 import dataclasses
-import os
 import time
-
-from nova_pets.tests.cloud import pets as pets_cloud
-
-import nova.conf
 
 from nova_pets.cmd import access
 from nova_pets.cmd import reading
 from nova_pets.cmd import reports
 from nova_pets.cmd import screens
+from nova_pets.tests.cloud import pets as pets_cloud
 from nova_pets.tests.demo import arguments
 from nova_pets.tests.demo import judge
 from nova_pets.tests.demo import timings
@@ -29,6 +24,15 @@ _LOOK_EVERY_S = 0.1
 _AFTERMATH_S = 1.0
 """Looked on after the end, for late messages."""
 _WIDTH = 79
+_PHASES = {
+    'suspect': '%s is silent. Are others silent too, and does the machine '
+               'answer?',
+    'down': '%s answers nobody. But is it off? Until that is proven, nothing '
+            'moves',
+    'fencing': '%s is being powered off by its BMC',
+    'fenced': '%s is proven off. Now, and only now, its pets start elsewhere',
+}
+"""What is going on, by the state of the host that fell last."""
 FIRST = arguments.FIRST_CRASH
 
 
@@ -38,7 +42,8 @@ class PetTimes:
 
     name: str
     path: tuple[str, ...]
-    """Hosts where a guest of it was seen running, in order."""
+    """Where a guest of it was seen running, in order; in brackets, hosts
+    that an attempt was for and where none ever ran."""
     back_s: float | None
     """From the crash that took it (the last one) until it ran again."""
     seconds: dict[str, float]
@@ -72,8 +77,10 @@ class Show:
         self._began = began
         self._falls = []
         self._crashes = {}
+        self._aims = {}
         self._scene = None
         self._gave_up = ''
+        self._told = set()
 
     def run(self):
         """Play it and return the Outcome."""
@@ -95,7 +102,7 @@ class Show:
                 self._gave_up = str(error)
             return self._outcome()
 
-    # -- the story --------------------------------------------------------------
+    # -- the story ------------------------------------------------------------
 
     def _boot(self):
         options = self._options
@@ -125,33 +132,34 @@ class Show:
 
     def _break(self):
         victim = [one for one in self._watcher.cast if one.is_pet][-1]
-        rules = [self._cloud.hold(None, 'spawn', victim.uuid)
-                 ] if self._options.receivers else []
+        hold = self._hold(victim)
         self._watcher.start_clock()
-        self._crash(FIRST, 'host1 crashes: kernel, nova-compute and all '
-                    'guests are gone. Its BMC still says on')
-        self._view.phase('Nobody tells Nova. Its pets must not start '
-                         'elsewhere before it is proven off')
-        for number in range(self._options.receivers):
-            hold = rules.pop()
-            self._until('%s to reach a receiver' % victim.name,
-                        lambda: self._held(hold, victim))
-            host = hold.held[0][0]
-            task_state = self._cloud.server(victim.uuid)[
-                'OS-EXT-STS:task_state']
-            if number + 1 < self._options.receivers:
-                rules.append(
-                    self._cloud.hold(None, 'spawn', victim.uuid))
-            self._crash(host, '%s crashes too, while %s is in %s there' % (
-                host, victim.name, task_state), victim.uuid, task_state)
-            hold.release()
-            self._view.phase('%s fell while it was receiving %s: it is '
-                             'proven off, then %s tries again' % (
-                                 host, victim.name, victim.name))
+        self._crash(FIRST, '%s crashes: kernel, nova-compute and all guests '
+                    'are gone. Its BMC still says on' % FIRST)
+        self._view.phase('%s is dead, and nobody tells Nova' % FIRST)
+        while hold is not None:
+            hold = self._crash_receiver(victim, hold)
 
-    @staticmethod
-    def _held(hold, victim):
-        return any(uuid == victim.uuid for _host, uuid in list(hold.held))
+    def _hold(self, victim):
+        """Let whoever spawns the victim next wait for us, as long as more
+        receivers are to crash."""
+        if len(self._falls) > self._options.receivers:
+            return None
+        return self._cloud.hold(None, 'spawn', victim.uuid)
+
+    def _crash_receiver(self, victim, hold):
+        """Crash the host that spawns the victim; return the next hold."""
+        self._until('%s to reach a receiver' % victim.name,
+                    lambda: any(hold.held))
+        host = hold.held[0][0]
+        task_state = self._cloud.server(victim.uuid)['OS-EXT-STS:task_state']
+        self._crash(host, '%s crashes too, while %s is in %s there' % (
+            host, victim.name, task_state), victim.uuid, task_state)
+        following = self._hold(victim)
+        hold.release()
+        self._view.phase('%s is dead, half way through building %s (%s)' % (
+            host, victim.name, task_state))
+        return following
 
     def _crash(self, host, text, pet='', task_state=None):
         self._crashes[host] = (time.monotonic(), self._cloud.store.now())
@@ -170,7 +178,7 @@ class Show:
         return not self._scene.open and all(
             rows[fall.host].state == 'vacated' for fall in self._falls)
 
-    # -- looking on -------------------------------------------------------------
+    # -- looking on -----------------------------------------------------------
 
     def _until(self, what, check):
         """:raises GaveUp: it did not come before --timeout."""
@@ -191,13 +199,26 @@ class Show:
 
     def _look(self):
         self._scene, lines = self._watcher.look()
+        self._tell_phase()
         self._view.lines(lines)
         self._view.draw(self._scene)
 
-    # -- the end ----------------------------------------------------------------
+    def _tell_phase(self):
+        """Say in words what is going on, once per host and state."""
+        if not self._falls:
+            return
+        last = self._falls[-1].host
+        state = next(row.state for row in self._scene.hosts
+                     if row.host == last)
+        if state in _PHASES and (last, state) not in self._told:
+            self._told.add((last, state))
+            self._view.phase(_PHASES[state] % last)
+
+    # -- the end --------------------------------------------------------------
 
     def _outcome(self):
         self._look()
+        self._aims = self._read_aims()
         truth = self._watcher.truth(self._falls)
         problems = [self._gave_up] if self._gave_up else []
         problems += judge.problems(truth, self._options.falls)
@@ -218,9 +239,10 @@ class Show:
         """Return when each pet of a crashed host ran again, the first time
         after that crash."""
         crashed, _at = self._crashes[host]
-        victims = {fall.pet for fall in self._falls if fall.host == host}
-        victims |= {uuid for seen, uuid, where in self._watcher.ran
-                    if where == host and seen < crashed}
+        victims = {uuid for seen, uuid, where in self._watcher.ran
+                   if where == host and seen < crashed}
+        victims |= {uuid for uuid, aims in self._aims.items()
+                    if host in aims}
         pets = {one.uuid for one in self._watcher.cast if one.is_pet}
         firsts = {}
         for seen, uuid, _where in self._watcher.ran:
@@ -229,19 +251,31 @@ class Show:
         return list(firsts.values())
 
     def _pet(self, one):
-        path = [(seen, host) for seen, uuid, host in self._watcher.ran
-                if uuid == one.uuid]
+        ran = [(seen, host) for seen, uuid, host in self._watcher.ran
+               if uuid == one.uuid]
         back_s = None
-        if len(path) > 1:
-            crashed = self._crashes[path[-2][1]][0]
-            back_s = round(path[-1][0] - crashed, 1)
+        if len(ran) > 1 and ran[-2][1] in self._crashes:
+            crashed = self._crashes[ran[-2][1]][0]
+            back_s = round(ran[-1][0] - crashed, 1)
+        truly = {host for _seen, host in ran}
+        path = [one.born] + [
+            aim if aim in truly else '(%s)' % aim
+            for aim in self._aims.get(one.uuid, [])]
         return PetTimes(
-            name=one.name, path=tuple(host for _seen, host in path),
-            back_s=back_s, seconds=timings.state_seconds(
-                one.uuid, self._watcher.events))
+            name=one.name, path=tuple(path), back_s=back_s,
+            seconds=timings.state_seconds(one.uuid, self._watcher.events))
+
+    def _read_aims(self):
+        """Return {uuid: destination of each attempt, in order}."""
+        store, aims = self._cloud.store, {}
+        for recovery in reversed(store.recoveries()):
+            aims.setdefault(recovery.instance_uuid, []).extend(
+                attempt.destination for attempt in store.attempts(recovery.id)
+                if attempt.destination)
+        return aims
 
     def _status(self):
-        settings = access.Access(nova.conf.CONF).settings()
+        settings = access.Access(pets_cloud.CONF).settings()
         facts = reading.facts(self._cloud.store, settings)
         return screens.status(reports.status(facts), _WIDTH)
 
@@ -252,20 +286,10 @@ def places(instances, pets, hosts):
     placed = {'db%d' % number: (hosts[0], True)
               for number in range(1, pets + 1)}
     cattle = instances - pets
-    for number in range(1, cattle + 1):
-        with_pets = number <= (cattle + 1) // 2
-        host = hosts[0] if with_pets else hosts[
-            1 + (number - 1) % (len(hosts) - 1)]
-        placed['web%d' % number] = (host, False)
+    with_pets = (cattle + 1) // 2
+    for number in range(cattle):
+        host = hosts[0] if number < with_pets else hosts[
+            1 + (number - with_pets) % (len(hosts) - 1)]
+        placed['web%d' % (number + 1)] = (host, False)
     return placed
 
-
-@contextlib.contextmanager
-def quiet(path):
-    """Send all that libraries print to a file; the screen is the demo's."""
-    with open(path, 'a') as stream, contextlib.redirect_stderr(stream):
-        yield
-
-
-def log_path(directory):
-    return os.path.join(directory, 'nova.log')

@@ -8,16 +8,19 @@ the verdict.
 
 import dataclasses
 
-from nova_pets.tests.demo import timings
 from nova_pets.tests.demo import watching
 
 _STEPS = (
     ('suspect_s', 'suspect'), ('down_s', 'down'), ('fenced_s', 'proven off'),
     ('forced_down_s', 'forced down'), ('first_pet_s', 'first pet runs'),
     ('last_pet_s', 'last pet runs'))
+_SHORT = {'pending': 'pend', 'ready': 'ready', 'requesting': 'req',
+          'scheduling': 'sched', 'building': 'build', 'verifying': 'verif',
+          'settling': 'settl', 'waiting': 'wait'}
+"""Headings of the states of timings.WORK."""
 
 
-def text(outcome, title, took_s, options):
+def text(outcome, title, took_s):
     parts = [_story(outcome), _host_seconds(outcome), _pet_seconds(outcome),
              _status(outcome), _verdict(outcome, took_s)]
     return f'\n{title}\n' + '\n'.join(parts)
@@ -51,32 +54,28 @@ def _story(outcome):
 
 def _host_seconds(outcome):
     lines = ['', 'Seconds from a crash to each step',
-             '  ' + 'host'.ljust(8) + ''.join(
-                 f'{title:>{len(title) + 3}}' for _key, title in _STEPS)]
+             '  ' + 'host'.ljust(6) + ''.join(
+                 f'{title:>{len(title) + 2}}' for _key, title in _STEPS)]
     for steps in outcome.hosts:
-        lines.append('  ' + steps.host.ljust(8) + ''.join(
-            f'{_number(getattr(steps, key)):>{len(title) + 3}}'
+        lines.append('  ' + steps.host.ljust(6) + ''.join(
+            f'{_number(getattr(steps, key)):>{len(title) + 2}}'
             for key, title in _STEPS))
     return '\n'.join(lines)
 
 
 def _pet_seconds(outcome):
-    states = [state for state in timings.WORK if any(
-        state in pet.seconds for pet in outcome.pets)]
-    lines = ['', 'Seconds of each pet in each state, until it ran, and where '
-             'it ran',
-             '  ' + 'pet'.ljust(6) + ''.join(
-                 f'{state[:9]:>10}' for state in states)]
-    lines = ['', 'What became of each pet: where it ran, when it ran again '
-             '(after the crash that', 'took it), and its seconds in the '
-             'states of recovery']
+    lines = ['', 'What became of each pet: where it ran (in brackets: a '
+             'receiver that fell first),',
+             'seconds until it ran again after the crash that took it, and '
+             'its seconds in',
+             'each state of recovery']
+    lines.append('  ' + 'pet'.ljust(5) + 'where'.ljust(20) + ' back' +
+                 ''.join(f'{word:>6}' for word in _SHORT.values()))
     for pet in outcome.pets:
         lines.append(
-            f'  {pet.name:6}{" > ".join(pet.path):22} after '
-            f'{_number(pet.back_s)} s')
-        spent = ', '.join(f'{state} {pet.seconds[state]:.1f}'
-                          for state in states if state in pet.seconds)
-        lines.append(f'        {spent}')
+            f'  {pet.name:5}{">".join(pet.path):20}'
+            f'{_number(pet.back_s):>5}' + ''.join(
+                f'{_number(pet.seconds.get(state)):>6}' for state in _SHORT))
     return '\n'.join(lines)
 
 
@@ -97,14 +96,14 @@ def _verdict(outcome, took_s):
         fallen = {fall.host for fall in outcome.truth.falls}
         lost = sum(one.born in fallen for one in cattle)
         lines = [
-            '', 'VERDICT: it ended well (by the hypervisors\' lists and the '
-            'BMCs, not by a database)',
+            '', 'VERDICT: it ended well, by the hypervisors\' own lists and '
+            'the BMCs',
             f'  - each of {len(pets)} pets runs exactly once, on a host '
-            f'whose BMC says on,',
-            '    with the disk it always had; none was ever seen on two',
-            f'  - {", ".join(sorted(fallen))} powered off, no other host was',
-            f'  - none of {len(cattle)} cattle was touched: {lost} died with '
-            f'their hosts, {len(cattle) - lost} run as before']
+            f'whose BMC says on, with',
+            '    the disk it always had; none was ever seen on two hosts',
+            f'  - powered off: {", ".join(sorted(fallen))}; no other host',
+            f'  - no cattle was touched: {lost} died with their hosts, '
+            f'{len(cattle) - lost} untouched elsewhere']
     lines += [f'The demo took {took_s:.1f} s.', '']
     return '\n'.join(lines)
 

@@ -47,7 +47,8 @@ class HostRow:
     """Its kernel runs; not what its BMC says."""
     running: int
     state: str
-    why: str
+    why: tuple[str, ...]
+    """The same in words, the longest first: a screen takes what fits."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class InstanceRow:
     is_pet: bool
     runs_on: tuple[str, ...]
     state: str
-    why: str
+    why: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Watcher:
         self._last_event = 0
         self._last_at = None
         self._runs_on: dict[str, list[str]] = {}
+        self._protected: dict[str, bool] = {}
         self.cast: tuple[judge.Cast, ...] = ()
         self.events: list[records.Event] = []
         self.lines: list[Line] = []
@@ -87,7 +89,7 @@ class Watcher:
         self.ran: list[tuple[float, str, str]] = []
         """(monotonic time, uuid, host) of each guest seen to begin."""
 
-    # -- time -------------------------------------------------------------------
+    # -- time -----------------------------------------------------------------
 
     def start_clock(self):
         """From now on, seconds are counted since the crash."""
@@ -101,7 +103,7 @@ class Watcher:
     def line(self, who, text, state=''):
         return Line(self.passed_s, who, text, state, self._is_after_crash)
 
-    # -- one look ---------------------------------------------------------------
+    # -- one look -------------------------------------------------------------
 
     def look(self):
         """Return (the scene, the lines that are new)."""
@@ -150,10 +152,10 @@ class Watcher:
             about = (names.get(event.instance_uuid, event.instance_uuid)
                      if event.instance_uuid else event.host)
             told[what, event.to_state or ''].append(about or 'all')
-        return [self.line(PETS, f'{_names(about)}: {what}', state)
+        return [self.line(PETS, f'{_names(sorted(about))}: {what}', state)
                 for (what, state), about in told.items()]
 
-    # -- the scene --------------------------------------------------------------
+    # -- the scene ------------------------------------------------------------
 
     def _scene(self, guests, stored, latest):
         return Scene(
@@ -167,31 +169,37 @@ class Watcher:
     def _host(self, host, guests, stored):
         row = next((row for row in stored.hosts if row.host == host), None)
         machine = self._cloud.ground.machines[host]
-        why = ''
-        if row is not None:
-            why = (reasons.text(row.reason) if row.reason and
-                   row.state is not states.HostState.UP else '')
-        if row is not None and row.forced_down:
-            why = f'forced down in nova; {why}'
         return HostRow(
             host=host, power=machine.read_bmc(),
             is_alive=machine.is_running,
             running=sum(state == 'running'
                         for state in guests[host].values()),
-            state=str(row.state) if row else '', why=why)
+            state=str(row.state) if row else '', why=_why_of_host(row))
 
     def _instance(self, one, recovery):
         if not one.is_pet:
-            state, why = '', 'not tagged: nova-pets leaves it alone'
+            state, why = '', ('not tagged: nova-pets leaves it alone',)
         elif recovery is None:
-            state, why = 'tagged', 'ha=true'
+            state, why = self._before(one)
         else:
             state = str(recovery.state)
-            why = sentence(recovery.reason, recovery.detail)
+            why = (sentence(recovery.reason, recovery.detail),
+                   recovery.detail or reasons.text(recovery.reason))
         return InstanceRow(
             name=one.name, is_pet=one.is_pet,
             runs_on=tuple(self._runs_on.get(one.uuid, ())),
             state=state, why=why)
+
+    def _before(self, one):
+        """What nova-pets says of a pet that never needed it."""
+        if not self._protected.get(one.uuid):
+            for pet in self._store.pets(uuids=[one.uuid]):
+                self._protected[one.uuid] = not pet.unprotected
+                if pet.unprotected:
+                    return 'tagged', (reasons.text(pet.unprotected[0]),)
+        if self._protected.get(one.uuid):
+            return 'protected', ('tagged ha=true, its host has a fence',)
+        return 'tagged', ('ha=true in its metadata',)
 
     def truth(self, falls):
         """Return the world as the machines, not the databases, have it."""
@@ -204,6 +212,15 @@ class Watcher:
             evacuated=tuple(
                 uuid for uuid, _request in self._cloud.evacuate_casts),
             falls=tuple(falls), doubles=tuple(sorted(self.doubles)))
+
+
+def _why_of_host(row):
+    if row is None or row.state is states.HostState.UP:
+        return ('',)
+    why = reasons.text(row.reason) if row.reason else ''
+    if row.forced_down:
+        return f'forced down; {why}', why
+    return (why,)
 
 
 def what_happened(event):
