@@ -43,28 +43,26 @@ class GateRows:
 
     def gate_view(self, instance_uuid: str,
                   hosts: collections.abc.Collection[str]) -> base.GateView:
-        # One row to join everything to, as each part may be missing.
-        one = sa.select(sa.literal_column('1').label('one')).subquery()
-        always = one.c.one == sa.literal_column('1')
-        # No host has an empty name; an empty IN would be no condition at all
-        # for SQLAlchemy, which warns of such joins.
-        asked = HOSTS.c.host.in_(sorted(hosts) or [''])
+        # One row to join everything to, as each part may be missing. The
+        # hosts come first: SQLAlchemy's MySQL compiler would warn of a
+        # cartesian product, as their condition names no other table.
+        asked = sa.or_(HOSTS.c.host.in_(sorted(hosts) or ['']),
+                       HOSTS.c.state != states.HostState.UP.value)
+        one = sa.select(sa.literal(instance_uuid).label('uuid')).subquery()
         statement = (
-            sa.select(PETS.c.instance_uuid.label('pet'),
+            sa.select(sa.exists().where(PETS.c.instance_uuid
+                                        == instance_uuid).label('is_pet'),
                       HOSTS.c.host.label('host'),
                       HOSTS.c.state.label('host_state'),
                       *rows.RECOVERY.labelled('r'),
                       *rows.ATTEMPT.labelled('a'))
             .select_from(one)
-            .join(PETS, sa.and_(
-                always, PETS.c.instance_uuid == instance_uuid), isouter=True)
-            .join(RECOVERIES, sa.and_(
-                always, RECOVERIES.c.open_instance == instance_uuid),
-                isouter=True)
+            .join(HOSTS, asked, isouter=True)
+            .join(RECOVERIES, RECOVERIES.c.open_instance == one.c.uuid,
+                  isouter=True)
             .join(ATTEMPTS, sa.and_(
                 ATTEMPTS.c.recovery_id == RECOVERIES.c.id,
-                ATTEMPTS.c.outcome == _OPEN), isouter=True)
-            .join(HOSTS, sa.and_(always, asked), isouter=True))
+                ATTEMPTS.c.outcome == _OPEN), isouter=True))
         found = self._run.read(f'the gate of {instance_uuid}',
                                lambda conn: conn.execute(statement).all())
         return _view(found)
@@ -217,7 +215,7 @@ def _view(found: collections.abc.Sequence[typing.Any]) -> base.GateView:
     host_states = {}
     try:
         for row in found:
-            is_pet = is_pet or row[0] is not None
+            is_pet = is_pet or bool(row[0])
             if row[1] is not None:
                 host_states[row[1]] = host_state(row[2])
             if recovery is None and row[first] is not None:
