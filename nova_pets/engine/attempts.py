@@ -207,11 +207,13 @@ class AttemptDriver:
                    action: actions.BeginAttempt, snap: snapshot.Snapshot,
                    policy: policy_model.Policy) -> None:
         """Steps 2 and 3; each check stands right before its act."""
-        self._guard_fence(snap, row.source, policy)
+        self._guard_fence(snap, row, policy)
         for host in sorted(self._door.allocated_hosts(row.instance_uuid) -
                            {row.source}):
+            self._standing.guard(row.owner)
             self._door.remove_allocations(row.cell_uuid, row.instance_uuid,
                                           host)
+        self._standing.guard(row.owner)
         self._door.update_instance(
             row.cell_uuid, row.instance_uuid,
             expected={'host': row.source, 'vm_state': action.vm_state,
@@ -219,7 +221,7 @@ class AttemptDriver:
             values={'vm_state': row.original_vm_state,
                     'task_state': 'rebuilding'})
         try:
-            self._guard_fence(snap, row.source, policy)
+            self._guard_fence(snap, row, policy)
         except exception.ClaimsLost:
             self._unclaim(row, action)
             raise
@@ -234,14 +236,15 @@ class AttemptDriver:
             on_shared_storage=True if is_shared else None,
             target_stopped=wants_stop)
 
-    def _guard_fence(self, snap: snapshot.Snapshot, source: str,
+    def _guard_fence(self, snap: snapshot.Snapshot, row: records.Recovery,
                      policy: policy_model.Policy) -> None:
         """The fence kept true: claims mine, power off within the last
         seconds, heartbeat unmoved since the proof.
 
         :raises ClaimsLost: the reason.
         """
-        self._standing.guard()
+        self._standing.guard(row.owner)
+        source = row.source
         host = snap.hosts[source].row
         count = self._memory.count(source)
         if host.proof_count is not None and (
@@ -259,11 +262,14 @@ class AttemptDriver:
                 raise exception.ClaimsLost(
                     reason=f'the power of {source} does not read off: '
                            f'{reading.detail}')
-            self._standing.guard()
+            self._standing.guard(row.owner)
 
     def _unclaim(self, row: records.Recovery,
                  action: actions.BeginAttempt) -> None:
-        """Give Nova's row back as it was; it may have moved on."""
+        """Give Nova's row back as it was; it may have moved on, or be the
+        claim of another engine by now."""
+        if self._standing.why_not_act(row.owner):
+            return
         try:
             self._door.update_instance(
                 row.cell_uuid, row.instance_uuid,
@@ -397,7 +403,7 @@ class AttemptDriver:
             step = decide(found)
             if isinstance(step, (settling.Wait, settling.Finish)):
                 break
-            self._standing.guard()
+            self._standing.guard(row.owner)
             try:
                 found = self._take(row, step, found)
             except exception.InstanceChanged as error:

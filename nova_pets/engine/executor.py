@@ -154,7 +154,8 @@ class Executor:
             evidence=row.evidence))
 
         def may_act() -> str | None:
-            return self._standing.why_not_act() or self._sign_of_life(row)
+            return (self._standing.why_not_act(row.owner) or
+                    self._sign_of_life(row))
 
         may_act_now = may_act()
         if may_act_now:
@@ -195,7 +196,7 @@ class Executor:
 
     def _force_down(self, row: records.Host) -> None:
         row = self.claim(row)
-        self._standing.guard()
+        self._standing.guard(row.owner)
         self._door.set_forced_down(row.cell_uuid, row.host, True)
         if not row.forced_down:
             self.write(row, dataclasses.replace(row, forced_down=True),
@@ -206,7 +207,7 @@ class Executor:
 
     def _force_up(self, row: records.Host) -> None:
         row = self.claim(row)
-        self._standing.guard()
+        self._standing.guard(row.owner)
         self._door.set_forced_down(row.cell_uuid, row.host, False)
         self._move_host(row, actions.MoveHost(
             row.host, row.generation, 'clean', 'returned'))

@@ -85,21 +85,27 @@ class Standing:
         self._renewed_at = started
         return True
 
-    def why_not_act(self) -> str | None:
-        """Return why my claims may not be mine any more, None: they are."""
-        if self._renewed_at is None:
-            return 'this engine is not registered'
+    def why_not_act(self, claimed_by: str | None) -> str | None:
+        """Return why a claim may not be mine any more, None: it is.
+
+        :param claimed_by: the owner of the claimed row. A thread that slept
+            through a deposition wakes up in an engine that lives again under
+            another id: its claims are void all the same.
+        """
+        if self._renewed_at is None or claimed_by != self.id:
+            return 'this engine was deposed and has begun anew'
         age_s = self._clock.monotonic() - self._renewed_at
         if age_s > MARGIN * self._policy.claim_ttl_s:
             return f'claims were last renewed {age_s:.1f} s ago'
         return None
 
-    def guard(self) -> None:
+    def guard(self, claimed_by: str | None) -> None:
         """Call right before anything outside is touched.
 
+        :param claimed_by: the owner of the row that the act is for.
         :raises ClaimsLost: nothing may be done.
         """
-        reason = self.why_not_act()
+        reason = self.why_not_act(claimed_by)
         if reason:
             raise exception.ClaimsLost(reason=reason)
 

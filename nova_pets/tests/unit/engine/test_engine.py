@@ -109,7 +109,21 @@ def test_an_engine_that_cannot_renew_stops_acting(make_world):
     world.drive([engine], lambda: world.clock.now >= 1010.0)
     world.clock.now += 10.0  # more than MARGIN of claim_ttl
     with pytest.raises(exception.ClaimsLost):
-        engine.standing.guard()
+        engine.standing.guard(engine.standing.id)
+
+
+def test_a_claim_does_not_outlive_the_identity_that_made_it(make_world):
+    """A thread that slept through a deposition wakes up beside a cycle that
+    has registered anew already (failed before: it removed an allocation)."""
+    world = make_world()
+    engine = world.engine()
+    engine.cycle()
+    old = engine.standing.id
+    assert world.store().depose_engine(old, engine.standing.engine.renewals)
+    engine.cycle()
+    engine.standing.guard(engine.standing.id)
+    with pytest.raises(exception.ClaimsLost):
+        engine.standing.guard(old)
 
 
 def test_a_sleeper_that_was_deposed_writes_nothing(make_world):
