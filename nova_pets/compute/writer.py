@@ -66,6 +66,12 @@ def matches(expected: collections.abc.Mapping):
 def delete_accepted(cctxt, migration_id: int) -> bool:
     """Take the record away from a cast that is still on its way.
 
+    That cast then fails at the destination's first write, before ports,
+    volumes, allocations or a guest are touched. It leaves the event with
+    result Error and the instance vm_state ERROR, task_state None, host
+    as it was (nova 31, 33, 34). Where another destination is inside spawn
+    by then, that one fails too and leaves its guest, to be adopted.
+
     Its id must never be given again, or the late cast would write into the
     next attempt's record. MariaDB, MySQL 8 and PostgreSQL never do; SQLite
     does when the newest row goes, so there an inert row takes a higher id.
@@ -130,6 +136,11 @@ def adopt(cctxt, uuid: str, migration_id: int, source: str,
 def tombstone(cctxt, uuid: str, host: str) -> bool:
     """Make a returning ``host`` destroy its copy of the instance.
 
+    The record names no destination: the returning nova-compute then asks the
+    host where the instance is by then whether it shares the disk, and not
+    the dead one where it is now (an RPC timeout for each instance, before
+    its service starts).
+
     The UPDATE changes nothing; it locks the row on every database, so that
     the instance cannot come to be on ``host`` before the record is there.
     """
@@ -150,13 +161,14 @@ def tombstone(cctxt, uuid: str, host: str) -> bool:
             MIGRATION.source_compute == host, MIGRATION.status == 'done',
             MIGRATION.migration_type == 'evacuation')).first()
         if is_open is None:
-            now_on = session.execute(sa.select(INSTANCE.host).where(
-                INSTANCE.uuid == uuid)).scalar_one()
+            # Without a destination: the returning host asks where the
+            # instance is by then, not the dead host where it is now, whether
+            # the disk is shared.
             objects.Migration(
                 cctxt, instance_uuid=uuid, migration_type='evacuation',
                 status='done', source_compute=host,
                 source_node=node[0].hypervisor_hostname if node else host,
-                dest_compute=now_on).create()
+            ).create()
     return True
 
 

@@ -234,7 +234,7 @@ def test_tombstones_are_written_once(cell):
     assert not writer.tombstone(cell.context(), uuid, 'S')
     (record,) = cell.trace(uuid).migrations
     assert (record.source, record.destination, record.status) == (
-        'D', 'S', 'done')
+        'D', None, 'done')
     assert reader.uncleaned_sources(cell.context(), 'D') == 1
 
 
