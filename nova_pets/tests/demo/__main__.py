@@ -21,6 +21,8 @@ def main(given=None):
     began = time.monotonic()
     options = arguments.parse(given)
     directory = tempfile.mkdtemp(prefix='nova-pets-demo-')
+    # Libraries make files too; this way they go with the others.
+    tempfile.tempdir = directory
     log = os.path.join(directory, 'nova.log')
     print('nova-pets demo: loading Nova; its log is %s' % log, flush=True)
     try:
