@@ -199,6 +199,7 @@ def test_a_person_confirms_what_no_device_can(make_pets_cloud):
         control.id for control in cloud.store.controls()])
     assert cloud.store.host('host1').state == 'unproven'
     assert cloud.evacuate_casts == []
+    cloud.power_off('host1')  # the person pulls the plug, then says so
     cloud.order('confirm_fenced', 'host', 'host1', epoch=row.epoch)
     windows.judge(cloud, uuid)
 
