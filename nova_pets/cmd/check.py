@@ -157,17 +157,15 @@ def look_at_filters(filters: Filters) -> list[Finding]:
         found.append(Finding(
             subject, PROBLEM,
             f'available_filters does not name {OUR_FILTERS}: this '
-            f'nova-scheduler does not load nova-pets',
-            f'[filter_scheduler] available_filters = {OUR_FILTERS} (one '
-            f'more line)'))
+            f'nova-scheduler does not load nova-pets; one more line does it',
+            f'[filter_scheduler] available_filters = {OUR_FILTERS}'))
     lost = sorted(filters.novas - filters.effective)
     if lost:
         found.append(Finding(
             subject, PROBLEM,
             f'available_filters has lost filters of Nova: '
-            f'{words.listing(lost, 4)}',
-            f'[filter_scheduler] available_filters = {NOVA_FILTERS} '
-            f'(beside ours)'))
+            f'{words.listing(lost, 4)}; name Nova\'s beside ours',
+            f'[filter_scheduler] available_filters = {NOVA_FILTERS}'))
     unknown = [name for name in filters.enabled
                if name not in filters.effective]
     if unknown:
@@ -337,7 +335,10 @@ def screen(doc: documents.Document, width: int) -> str:
         hanging = ' ' * label
         lines += layout.paragraph(f'{one["subject"]}: {one["text"]}', width,
                                   first, hanging)
-        if one['advice']:
+        if one['advice'] and one['advice'].startswith('['):
+            # To be copied into nova.conf, so never wrapped.
+            lines.append(f'    {one["advice"]}')
+        elif one['advice']:
             lines += layout.paragraph(one['advice'], width, hanging + '-> ',
                                       hanging + '   ')
     if doc['fencing'] is not None:
