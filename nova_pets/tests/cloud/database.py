@@ -186,6 +186,8 @@ def _template(kind):
     """Return the path of an empty database with the newest schema."""
     path = os.path.join(_template_directory, '%s.sqlite' % kind)
     if not os.path.exists(path):
+        # Somebody may have swept the directory for temporary files.
+        os.makedirs(_template_directory, exist_ok=True)
         draft = path + '.draft'
         with contextlib.closing(sqlite3.connect(draft)) as connection:
             connection.execute('PRAGMA journal_mode=WAL')
