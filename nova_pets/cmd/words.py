@@ -44,6 +44,7 @@ OUTCOME_WORDS: dict[str, str] = {
     states.Outcome.SUCCEEDED: 'succeeded',
     states.Outcome.ADOPTED: 'adopted: its guest was found there',
     states.Outcome.FAILED: 'failed, left nothing behind',
+    states.Outcome.UNSETTLED: 'given up: a guest may be there',
     states.Outcome.NOT_SENT: 'never reached nova',
 }
 

@@ -28,6 +28,7 @@ PETS = models.INSTANCES
 RECOVERIES = models.RECOVERIES
 
 _OPEN = states.Outcome.OPEN.value
+_UNSETTLED = states.Outcome.UNSETTLED.value
 _STARTABLE = (states.RecoveryState.READY.value,
               states.RecoveryState.WAITING.value)
 # Where no attempt is under way. Writing to the others would only make the
@@ -184,7 +185,7 @@ class GateRows:
                 unclean.add(left)
             if reached is not None and (
                     reached_state != states.HostState.UP
-                    or outcome == _OPEN):
+                    or outcome in (_OPEN, _UNSETTLED)):
                 unclean.add(reached)
         return sorted(unclean)
 

@@ -8,6 +8,7 @@ nova-scheduler and never raises.
 
 import collections
 import dataclasses
+import datetime
 import logging
 import threading
 import typing
@@ -35,11 +36,17 @@ H = states.HostState
 
 _CALM = frozenset({H.UP, H.VACATED, H.RETURNING, H.UNPROVEN,
                    H.QUARANTINED})
+ORDERS_EVERY_S = 10.0
 TAG_EVERY_S = 5.0
 REPORT_EVERY_S = 15.0
 SCHEMA_EVERY_S = 60.0
 STANDSTILL_S = 30.0
 """Pause while the schema does not fit."""
+
+
+def _utc_now() -> datetime.datetime:
+    """The time of day, naive UTC; for timed orders of people only."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 class Engine:
@@ -52,7 +59,8 @@ class Engine:
                  workers: ports.Workers, policy: policy_model.Policy,
                  template: records.Engine,
                  tenant_settings: frozenset[str],
-                 mode_now: ports.ModeNow, read_interval_s: float = 300.0):
+                 mode_now: ports.ModeNow, read_interval_s: float = 300.0,
+                 utc_now: typing.Callable[[], datetime.datetime] = _utc_now):
         """
         :param detectors: makes them, given who reads the services.
         :param template: this engine's row but for id and counters.
@@ -65,6 +73,7 @@ class Engine:
         self._policy = policy
         self._mode_now = mode_now
         self._fencer = fencer
+        self._utc_now = utc_now
         self._read_interval_s = read_interval_s
         self.memory = memory.Memory()
         self.standing = standing.Standing(store, clock, template, policy)
@@ -152,6 +161,21 @@ class Engine:
                 ('turn', 'tags'),
                 lambda: self._turn_tags(cells, ready, policy))
         self._look_at_fences(stored, now)
+        if not self.memory.is_quiet(('turn', 'orders'), now):
+            self.memory.quiet(('turn', 'orders'), now + ORDERS_EVERY_S)
+            self._end_timed_orders(stored)
+
+    def _end_timed_orders(self, stored: snapshot.StoreSnapshot) -> None:
+        """A maintenance ends when the database's clock and mine have both
+        passed its end: a step of one of them must not end it early."""
+        timed = [control for control in stored.controls if control.until_at]
+        if not timed:
+            return
+        now = min(self._store.now(), self._utc_now())
+        for control in timed:
+            if control.until_at is not None and control.until_at <= now:
+                self._store.end_control(control, self.standing.actor,
+                                        'its time is over')
 
     def _turn_tags(self, cells: list[typing.Any],
                    ready: dict[str, bool | None],

@@ -114,6 +114,9 @@ class Outcome(enum.StrEnum):
     """The guest was found on the destination; Nova's row was completed."""
     FAILED = 'failed'
     """Settled: no guest of it exists anywhere."""
+    UNSETTLED = 'unsettled'
+    """Ended with its recovery before it was settled (a person, a deletion):
+    a guest of it may exist on its destination."""
     NOT_SENT = 'not_sent'
     """Nova never got the request."""
 

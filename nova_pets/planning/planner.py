@@ -11,6 +11,7 @@ import collections
 from nova_pets.model import actions
 from nova_pets.model import policy as policy_model
 from nova_pets.model import reasons
+from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import hosts
@@ -18,6 +19,11 @@ from nova_pets.planning import recoveries
 from nova_pets.planning import safety
 
 R = states.RecoveryState
+
+_FOR_AN_EPOCH = frozenset({
+    states.ControlKind.CONFIRM_FENCED, states.ControlKind.FENCE,
+    states.ControlKind.RELEASE, states.ControlKind.APPROVAL})
+"""Orders that are about one failure of one host."""
 
 
 def plan(snap: snapshot.Snapshot, policy: policy_model.Policy
@@ -130,13 +136,22 @@ def _stale_orders(snap: snapshot.Snapshot) -> list[actions.Action]:
             if not is_needed and not is_new:
                 planned.append(actions.EndControl(
                     control, 'nothing (more) to do'))
-        elif control.kind is states.ControlKind.CONFIRM_FENCED:
+        elif control.scope == 'host' and control.kind in _FOR_AN_EPOCH:
             view = snap.hosts.get(control.target)
-            if view is not None and view.row.epoch != control.epoch:
-                planned.append(actions.EndControl(
-                    control, f'void: the host is in epoch '
-                    f'{view.row.epoch}'))
+            why_void = _why_void(control, view.row) if view else ''
+            if why_void:
+                planned.append(actions.EndControl(control, why_void))
     return planned
+
+
+def _why_void(control: records.Control, row: records.Host) -> str:
+    """Return why an order for a host has outlived its reason, '' if not: it
+    must not fire at the host's next failure, perhaps days later."""
+    if row.state is states.HostState.UP:
+        return 'void: the host is up'
+    if control.epoch is not None and control.epoch != row.epoch:
+        return f'void: the host is in epoch {row.epoch}'
+    return ''
 
 
 def _waits(snap: snapshot.Snapshot, policy: policy_model.Policy

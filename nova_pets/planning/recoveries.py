@@ -81,7 +81,7 @@ def _orders(view: snapshot.RecoveryView, snap: snapshot.Snapshot
     if order and row.state not in states.IN_FLIGHT:
         return [move(view, 'abandon', 'operator_abandon', order.reason,
                      attempt_changes={'gate': states.Gate.CLOSED,
-                                      'outcome': states.Outcome.FAILED}),
+                                      'outcome': states.Outcome.UNSETTLED}),
                 *_ended(order)]
     order = (safety.control_for(snap.controls, C.RETRY, host=row.source,
                                 instance=row.instance_uuid) or
@@ -112,7 +112,8 @@ def _gone(view: snapshot.RecoveryView) -> Actions:
     trace = view.trace
     if trace is None:
         return []
-    closed = {'gate': states.Gate.CLOSED, 'outcome': states.Outcome.FAILED}
+    closed = {'gate': states.Gate.CLOSED,
+              'outcome': states.Outcome.UNSETTLED}
     if instance_states.is_gone(trace.instance):
         return [move(view, 'abandon', 'deleted', attempt_changes=closed)]
     assert trace.instance is not None  # nosec: is_gone covers None
@@ -453,7 +454,7 @@ def _returned(view: snapshot.RecoveryView) -> actions.MoveRecovery:
     an attempt that is still open here is over."""
     return move(view, 'source_returned', 'source_returned',
                 attempt_changes={'gate': states.Gate.CLOSED,
-                                 'outcome': states.Outcome.FAILED})
+                                 'outcome': states.Outcome.UNSETTLED})
 
 
 _PLANNERS: dict[states.RecoveryState, collections.abc.Callable[

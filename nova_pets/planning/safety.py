@@ -75,7 +75,8 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
         return 'paused'
     approved = control_for(snap.controls, states.ControlKind.APPROVAL,
                            host=row.host, cell_uuid=row.cell_uuid)
-    if is_storm(snap, policy) and approved is None:
+    counts = approved is not None and approved.epoch in (None, row.epoch)
+    if is_storm(snap, policy) and not counts:
         return 'storm'
     return None
 

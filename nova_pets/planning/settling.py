@@ -129,7 +129,8 @@ def next_step(recovery: records.Recovery,
     """
     instance = found.trace.instance
     if instance_states.is_gone(instance):
-        return Finish('abandon', 'deleted', outcome=states.Outcome.FAILED)
+        return Finish('abandon', 'deleted',
+                      outcome=states.Outcome.UNSETTLED)
     assert instance is not None  # nosec: is_gone covers None
     if instance.host != recovery.source:
         if instance.task_state in instance_states.REBUILD_TASKS:

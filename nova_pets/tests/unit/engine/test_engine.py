@@ -245,3 +245,21 @@ def _dir(tmp_path, name):
     path = tmp_path / name
     path.mkdir()
     return path
+
+
+@pytest.mark.parametrize('database_h, own_h, is_over', [
+    (13, 13, True), (13, 11, False), (11, 13, False)])
+def test_a_timed_maintenance_ends_by_two_clocks(make_world, monkeypatch,
+                                                database_h, own_h, is_over):
+    from nova_pets.db import store
+    from nova_pets.model import records
+    world = make_world()
+    engine = world.engine()
+    engine._utc_now = lambda: world_module.NOON.replace(hour=own_h)
+    monkeypatch.setattr(store.SqlStore, 'now', lambda self:
+                        world_module.NOON.replace(hour=database_h))
+    world.store().add_control(records.Control(
+        id=None, kind=states.ControlKind.MAINTENANCE, scope='host',
+        target='host1', until_at=world_module.NOON))
+    world.drive([engine], lambda: world.clock.now >= 1005.0)
+    assert (world.store().controls() == []) is is_over

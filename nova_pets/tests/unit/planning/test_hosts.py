@@ -8,6 +8,7 @@ import pytest
 from nova_pets.model import actions
 from nova_pets.model import states
 from nova_pets.planning import hosts
+from nova_pets.planning import planner
 from nova_pets.planning import safety
 from nova_pets.tests.unit.planning import samples
 
@@ -151,6 +152,29 @@ def test_a_storm_stops_power_offs_and_an_approval_lets_one_pass():
     order = samples.control(C.APPROVAL)
     assert told(plan(view, others=others, controls=(order,))) == [
         'FenceHost fence']
+
+
+def test_an_approval_is_for_one_epoch():
+    view = samples.host_view(state=H.DOWN)
+    order = samples.control(C.APPROVAL, epoch=99)
+    assert told(plan(view, others=_silent_hosts(3), controls=(order,))) == [
+        'Hold storm']
+
+
+@pytest.mark.parametrize('kind', [C.FENCE, C.RELEASE, C.APPROVAL,
+                                  C.CONFIRM_FENCED])
+@pytest.mark.parametrize('state, epoch, is_void', [
+    (H.UP, 1, True), (H.SUSPECT, 0, True), (H.SUSPECT, 1, False),
+    (H.VACATED, 1, False)])
+def test_an_order_does_not_outlive_its_reason(kind, state, epoch, is_void):
+    order = samples.control(kind, epoch=epoch)
+    snapped = samples.snap(
+        samples.host_view(state=state, row={'owner': 'peer'}),
+        controls=(order,))
+    ended = [action for action in planner.plan(
+        snapped, samples.POLICY).actions
+        if isinstance(action, actions.EndControl)]
+    assert bool(ended) is is_void
 
 
 def test_a_share_of_a_large_cloud_is_no_storm():

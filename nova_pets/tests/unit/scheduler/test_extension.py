@@ -56,6 +56,13 @@ def test_loading_again_changes_nothing():
     assert extension.load_problems() == []
 
 
+def test_a_scheduler_made_anew_starts_its_engine_anew(monkeypatch):
+    renewed = []
+    monkeypatch.setattr(worker.KEEPER, 'renew', lambda: renewed.append(1))
+    filters.all_filters()
+    assert renewed
+
+
 def test_mode_off_attaches_nothing_and_detaches_what_was(option):
     filters.all_filters()
     option('pets', 'mode', 'off')

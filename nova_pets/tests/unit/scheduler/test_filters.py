@@ -3,6 +3,7 @@
 
 import os
 import threading
+import time
 
 from nova import weights as weight_base
 from nova.scheduler import weights as nova_weights
@@ -66,13 +67,13 @@ def test_a_move_of_what_is_no_pet_costs_one_read_in_all(store):
         False, {'host1': H.UP, 'host2': H.DOWN}, None, None)]
     spec = fakes.spec()
     gate.evacuation_gate(spec._context, spec)
-    found = hosts('host2', 'host3')
+    found = hosts('host1', 'host2', 'host3')
     for filter_ in (fenced_host.FencedHostFilter(),
                     evacuation_gate.EvacuationGateFilter(),
                     shared_storage.SharedStorageFilter()):
         found = filter_.filter_all(found, spec)
     found = list(found)
-    assert [one.host for one in found] == ['host3']
+    assert [one.host for one in found] == ['host1', 'host3']
     weigh(spec, 'host3', 'host4')
     assert store.calls == ['gate_view']
 
@@ -240,7 +241,16 @@ def test_a_much_emptier_host_does_not_get_them_all(store):
     assert first.count('host2') == 2, first
 
 
-def test_many_threads_choose_evenly(store):
+def test_many_threads_choose_evenly(store, monkeypatch):
+    """Each is interrupted between weighing and keeping its choice."""
+    weigher = evacuation_spread.EvacuationSpreadWeigher
+    multiplier = weigher.weight_multiplier
+
+    def interrupted(self, host_state):
+        time.sleep(0.0005)
+        return multiplier(self, host_state)
+
+    monkeypatch.setattr(weigher, 'weight_multiplier', interrupted)
     chosen = []
 
     def choose(number):
@@ -284,6 +294,13 @@ def test_other_requests_are_not_weighed_and_read_nothing(store, fields):
     assert weigh(fakes.spec(**fields), 'host1', 'host2') == [
         'host1', 'host2']
     assert store.calls == []
+
+
+def test_a_request_beside_the_attempt_is_no_evacuation_of_ours(store):
+    spec = fakes.spec(request_id=fakes.OTHER)
+    request.remember(spec, fakes.view(recovery=fakes.recovery(),
+                                      attempt=fakes.attempt()), True)
+    assert request.evacuation(spec) is None
 
 
 def test_choices_are_forgotten_after_a_while():

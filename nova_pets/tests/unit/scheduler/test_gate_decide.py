@@ -134,6 +134,12 @@ MIGRATIONS = [
      (fakes.migration('failed', 'host2', id=2), fakes.migration()), False),
     ('an error before any host',
      (fakes.migration('error', id=2), fakes.migration()), True),
+    ('one is building from an earlier host', (
+        fakes.migration('pre-migrating', 'host2', source='host0', id=2),
+        fakes.migration()), False),
+    ('a failed one of an earlier host', (
+        fakes.migration('failed', 'host2', source='host0', id=2),
+        fakes.migration()), True),
     ('of an earlier host', (fakes.migration(
         'done', 'host1', source='host0', id=2), fakes.migration()), True),
 ]

@@ -121,6 +121,10 @@ def test_an_engine_that_ran_for_long_is_started_again_soon(ground):
     ground.kill()
     ground.ensure()
     ground.started(2)
+    ground.kill()
+    ground.now += 2 * worker.FIRST_BACKOFF_S
+    ground.ensure()
+    ground.started(3)
 
 
 def test_a_forked_process_starts_its_own(ground, monkeypatch):
