@@ -203,16 +203,16 @@ def _is_only_one(trace, source, recovery):
     there (F4), unless our recovery has been through settling since."""
     if trace.instance is None or trace.instance.host != source:
         return False
-    here = [m for m in trace.migrations if m.source == source]
-    accepted = [m for m in here if m.status == 'accepted']
+    # Of any source: conductor takes any accepted record (F7).
+    accepted = [m for m in trace.migrations if m.status == 'accepted']
     if len(accepted) != 1 or accepted[0].destination is not None:
         return False
-    if any(m.status == 'pre-migrating' for m in here):
+    if any(m.status == 'pre-migrating' for m in trace.migrations):
         return False
     is_settled = recovery is not None and recovery.attempts > 0
     return is_settled or not any(
         m.status in ('error', 'failed') and m.destination is not None
-        for m in here)
+        and m.source == source for m in trace.migrations)
 
 
 def _pass_or_refuse_unread(ctxt, spec, uuid, error):

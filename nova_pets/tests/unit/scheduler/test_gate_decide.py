@@ -127,6 +127,8 @@ MIGRATIONS = [
     ('its own record', (fakes.migration(),), True),
     ('none', (), False),
     ('two accepted', (fakes.migration(), fakes.migration(id=2)), False),
+    ('a stale one of an earlier host', (
+        fakes.migration(source='host0', id=2), fakes.migration()), False),
     ('forced', (fakes.migration(destination='host2'),), False),
     ('one is building', (fakes.migration('pre-migrating', 'host2', id=2),
                          fakes.migration()), False),
