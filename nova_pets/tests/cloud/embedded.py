@@ -5,7 +5,6 @@ Puts the parts of this package together and says what a test or the demo may
 do with them. What Nova decides is decided by Nova's code alone.
 """
 
-import importlib.metadata
 import logging
 import os
 import shutil
@@ -35,12 +34,14 @@ from oslo_db.sqlalchemy import test_fixtures
 
 from nova_pets.tests.cloud import bootstrap
 from nova_pets.tests.cloud import database
+from nova_pets.tests.cloud import deeds
 from nova_pets.tests.cloud import faults
 from nova_pets.tests.cloud import ground
 from nova_pets.tests.cloud import hooks
 from nova_pets.tests.cloud import hypervisor
 from nova_pets.tests.cloud import processes
 from nova_pets.tests.cloud import rest
+from nova_pets.tests.cloud import settings
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class _TestDouble(fixtures.Fixture):
         self.useFixture(fixtures.MonkeyPatch(path, value))
 
 
-class EmbeddedCloud(rest.RestVerbs):
+class EmbeddedCloud(deeds.Deeds, rest.RestVerbs):
     """A context manager; see the package's docstring for a guide."""
 
     def __init__(self, hosts=5, config=None, cells=1, spawn_delay_s=0,
@@ -226,16 +227,7 @@ class EmbeddedCloud(rest.RestVerbs):
 
     def _load_config(self):
         """Write nova.conf and let Nova read it as its executables do."""
-        merged = self._defaults()
-        for group, options in self._config.items():
-            merged.setdefault(group, {}).update(options)
-        with open(self.config_file, 'w') as stream:
-            for group, options in merged.items():
-                stream.write('[%s]\n' % group)
-                for name, value in options.items():
-                    values = value if isinstance(value, list) else [value]
-                    for one in values:
-                        stream.write('%s = %s\n' % (name, one))
+        settings.write(self.config_file, self._defaults(), self._config)
         self._fixtures.addCleanup(CONF.reset)
         self._fixtures.addCleanup(CONF.clear)
         nova_config.parse_args(
@@ -246,34 +238,11 @@ class EmbeddedCloud(rest.RestVerbs):
         nova.conf.devices.register_dynamic_opts(CONF)
 
     def _defaults(self):
-        return {
-            'DEFAULT': {
-                'host': 'api', 'my_ip': '127.0.0.1',
-                'state_path': self.directory,
-                'compute_driver': 'fake.FakeDriver',
-                'report_interval': self.report_interval_s,
-                'service_down_time': self._down_time_s,
-                'periodic_fuzzy_delay': 0,
-                'default_thread_pool_size': 200,
-                'executor_thread_pool_size': 32,
-                'manager_shutdown_timeout': 0,
-                'vif_plugging_timeout': 0,
-                'reserved_host_memory_mb': 0,
-                'use_stderr': False,
-            },
-            'api_database': {'connection': 'sqlite://'},
-            'database': {'connection': 'sqlite://'},
-            'wsgi': {'api_paste_config': _installed_file('api-paste.ini')},
-            'key_manager': {
-                'backend': 'nova.keymgr.conf_key_mgr.ConfKeyManager'},
-            'oslo_concurrency': {
-                'lock_path': os.path.join(self.directory, 'locks')},
-            'oslo_limit': {'endpoint_id': 'none'},
-            'filter_scheduler': {'build_failure_weight_multiplier': 0.0},
-            'quota': {name: -1 for name in (
-                'instances', 'cores', 'ram', 'server_groups',
-                'server_group_members')},
-        }
+        """Return nova.conf before the test's own options are put over it."""
+        return settings.defaults({
+            'state_path': self.directory,
+            'report_interval': self.report_interval_s,
+            'service_down_time': self._down_time_s})
 
     def _reset_globals(self):
         """Forget what an earlier cloud in this process left in Nova."""
@@ -384,83 +353,6 @@ class EmbeddedCloud(rest.RestVerbs):
                     server.stop()
             service.tg.stop()
 
-    # Deaths and returns
-
-    def crash(self, host):
-        """The machine dies as if its kernel had stopped; the BMC says on.
-
-        Heartbeats and RPC end, guests are gone, the port is silent, and no
-        thread of its nova-compute does anything any more. For 'conductor'
-        and 'scheduler' the service alone dies, as by kill -9.
-        """
-        if host in self.services:
-            self.services[host].cloud_process.kill()
-            return
-        LOG.info('crash of %s', host)
-        self.ground.machines[host].lose_power()
-
-    def restart(self, host):
-        """Boot the machine (if it is down) and start its nova-compute.
-
-        For 'conductor' and 'scheduler': a new service takes its place.
-        """
-        if host in self.services:
-            self.crash(host)
-            self.start_service(self._process(host).topic, host)
-            return
-        machine = self.ground.machines[host]
-        if machine.read_bmc() != 'on':
-            machine.write_bmc('on')
-        self._boot_machine(machine)
-
-    def wait_up(self, host, timeout_s=30):
-        """Wait until the host's nova-compute has started, after a boot."""
-        machine = self.ground.machines[host]
-        processes.wait_until(
-            lambda: (machine.is_running and not machine.process.is_dead and
-                     machine.service.cloud_process is machine.process),
-            timeout_s, 'nova-compute on %s' % host)
-
-    def silence_service(self, host):
-        """Kill nova-compute alone: guests run on, the port answers."""
-        self.ground.machines[host].process.kill()
-
-    def silence_port(self, host):
-        self.ground.machines[host].port.silence()
-
-    def partition(self, host):
-        """Cut the host off: nobody hears of it, but its guests run on.
-
-        heal() undoes it; what nova-compute had begun goes on then.
-        """
-        machine = self.ground.machines[host]
-        machine.process.stop()
-        machine.port.silence()
-
-    def heal(self, host):
-        machine = self.ground.machines[host]
-        machine.port.answer()
-        machine.process.go_on()
-
-    def suspend(self, name):
-        """Stop a service as SIGSTOP does; resume() lets it go on."""
-        self._process(name).stop()
-
-    def resume(self, name):
-        self._process(name).go_on()
-
-    def power_off(self, host):
-        """Write ``off`` into the BMC and wait until the machine is dead."""
-        machine = self.ground.machines[host]
-        machine.write_bmc('off')
-        processes.wait_until(lambda: not machine.is_running, 10,
-                             'power off of %s' % host)
-
-    def _process(self, name):
-        if name in self.services:
-            return self.services[name].cloud_process
-        return self.ground.machines[name].process
-
     def _boot_machine(self, machine):
         """Let a machine with power run again; called by the BMC's watcher."""
         with machine.lock:
@@ -471,92 +363,6 @@ class EmbeddedCloud(rest.RestVerbs):
             machine.boot()
         with processes.running_as(None):
             self._start_compute(machine.name)
-
-    # Faults
-
-    def hold(self, name, point, instance=None):
-        """Let whoever of that service comes to the point wait there.
-
-        :param name: host, 'conductor', 'scheduler', or None for anybody.
-        :param point: see the package's docstring.
-        :returns: a faults.Hold; wait() for it, release() it.
-        """
-        return self.board.add(faults.Hold, point, name, instance)
-
-    def wait_held(self, point, instance=None, timeout_s=20):
-        """Wait until a thread is held at a point (for that instance)."""
-        self.board.wait_held(point, instance, timeout_s)
-
-    def fail(self, name, point, error, times=-1, instance=None):
-        """Raise an error (instance, or what makes one) at a point.
-
-        :param times: how often; -1: until release() of what is returned.
-        """
-        rule = self.board.add(faults.Failure, point, name, instance, 0)
-        rule.error = error
-        rule.left = times
-        return rule
-
-    def defer(self, message, instance=None, sender=None, times=-1):
-        """Keep messages '<topic>.<method>' back until release()."""
-        return self.board.add(faults.Deferral, 'message:' + message, sender,
-                              instance, times)
-
-    def lose(self, message, instance=None, sender=None, times=-1):
-        """Let messages '<topic>.<method>' vanish."""
-        return self.board.add(faults.Loss, 'message:' + message, sender,
-                              instance, times)
-
-    def placement_down(self, name=None):
-        """Let nobody (or not that service) reach placement until release."""
-        return self.fail(name, 'placement', hooks.placement_is_away)
-
-    # The truth, for a judge
-
-    def guests(self):
-        """Return {host: {instance uuid: 'running' or 'shutdown'}}."""
-        return {name: {uuid: guest.state.value for uuid, guest
-                       in list(machine.guests.items())}
-                for name, machine in self.ground.machines.items()}
-
-    def power(self):
-        """Return {host: 'on' or 'off'} as the BMCs say."""
-        return {name: machine.read_bmc()
-                for name, machine in self.ground.machines.items()}
-
-    def running(self, instance):
-        """Return the hosts where a guest of the instance truly runs."""
-        return sorted(
-            name for name, guests in self.guests().items()
-            if guests.get(instance) == ground.GuestState.RUNNING.value)
-
-    def starts(self, instance):
-        """Return {host: how often a guest of the instance was started}."""
-        return {name: machine.starts[instance]
-                for name, machine in self.ground.machines.items()
-                if instance in machine.starts}
-
-    @property
-    def evacuate_casts(self):
-        """(instance, request id) of rebuild calls that reached a conductor.
-        """
-        return list(self.messages.evacuate_casts)
-
-    @property
-    def port(self):
-        """The TCP port number of every machine; addresses: address()."""
-        return self.ground.port_number
-
-    def address(self, host):
-        return self.ground.machines[host].address
-
-
-def _installed_file(name):
-    """Return the path of a file that Nova's wheel put into etc/nova."""
-    for path in importlib.metadata.files('nova'):
-        if path.parts[-3:] == ('etc', 'nova', name):
-            return str(path.locate().resolve())
-    raise AssertionError('cannot find etc/nova/%s of nova' % name)
 
 
 def _forget_pools():
