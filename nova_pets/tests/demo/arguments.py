@@ -3,6 +3,7 @@
 
 import argparse
 import dataclasses
+import os
 
 FIRST_CRASH = 'host1'
 
@@ -82,4 +83,7 @@ def _problem(options: Options) -> str | None:
     if not 1 <= options.heartbeat_s <= 60:
         return (f'expected a heartbeat of 1 to 60 s, found '
                 f'{options.heartbeat_s}')
+    if options.json_path and not os.access(
+            os.path.dirname(options.json_path) or '.', os.W_OK):
+        return f'cannot write {options.json_path}'
     return None

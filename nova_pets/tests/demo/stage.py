@@ -20,7 +20,7 @@ from nova_pets.tests.demo import watching
 
 SPAWN_DELAY_S = 1.0
 """A hypervisor takes its time to start a guest; so does this one."""
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.15
 _AFTERMATH_S = 1.0
 """Looked on after the end, for late messages."""
 _WIDTH = 79
@@ -111,9 +111,13 @@ class Show:
                              options.instances, options.pets, FIRST))
         placed = places(options.instances, options.pets,
                         list(self._cloud.hosts))
-        uuids = self._cloud.boot_many({
-            name: {'host': host, 'metadata': {'ha': 'true'} if is_pet else {}}
-            for name, (host, is_pet) in placed.items()})
+        try:
+            uuids = self._cloud.boot_many({
+                name: {'host': host,
+                       'metadata': {'ha': 'true'} if is_pet else {}}
+                for name, (host, is_pet) in placed.items()})
+        except AssertionError as error:
+            raise GaveUp('the story could not begin: %s' % error) from error
         self._watcher.cast = tuple(
             judge.Cast(uuids[name], name, is_pet, host)
             for name, (host, is_pet) in placed.items())

@@ -25,6 +25,7 @@ def test_without_a_second_crash_one_host_falls():
     ('--crash-receiver -1', 'crashing receivers'),
     ('--heartbeat 0', 'a heartbeat of 1 to 60 s'),
     ('--no-second-crash --crash-receiver 2', 'not allowed with'),
+    ('--json /nowhere/at/all.json', 'cannot write /nowhere'),
     ('--pets many', 'invalid int value'),
 ])
 def test_what_cannot_be_played_is_refused(given, expected, capsys):
