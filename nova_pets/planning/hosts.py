@@ -157,11 +157,9 @@ def _fenced(view: snapshot.HostView, snap: snapshot.Snapshot,
 
 def _vacated(view: snapshot.HostView, snap: snapshot.Snapshot,
              policy: policy_model.Policy, is_wanted: bool) -> Actions:
-    release = safety.control_for(snap.controls, C.RELEASE,
-                                 host=view.row.host)
-    if release:
-        return [_move(view, 'release', 'release_requested', policy),
-                actions.EndControl(release, 'the host is returning')]
+    released = _release(view, snap, policy)
+    if released:
+        return released
     if is_wanted or view.open_recoveries:
         if safety.why_not_trust_proof(view, policy):
             return _hold(view, 'life_after_proof')
@@ -180,11 +178,9 @@ def _vacated(view: snapshot.HostView, snap: snapshot.Snapshot,
 
 def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
                  policy: policy_model.Policy, is_wanted: bool) -> Actions:
-    release = safety.control_for(snap.controls, C.RELEASE,
-                                 host=view.row.host)
-    if release:
-        return [_move(view, 'release', 'release_requested', policy),
-                actions.EndControl(release, 'the host is returning')]
+    released = _release(view, snap, policy)
+    if released:
+        return released
     ordered = _operator_fence(view, snap, policy)
     if ordered:
         return ordered
@@ -207,6 +203,17 @@ def _returning(view: snapshot.HostView, snap: snapshot.Snapshot,
     if ordered:
         return ordered
     return []
+
+
+def _release(view: snapshot.HostView, snap: snapshot.Snapshot,
+             policy: policy_model.Policy) -> Actions:
+    """Obey ``release HOST``."""
+    order = safety.control_for(snap.controls, C.RELEASE,
+                               host=view.row.host)
+    if order is None:
+        return []
+    return [_move(view, 'release', 'release_requested', policy),
+            actions.EndControl(order, 'the host is returning')]
 
 
 def _operator_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
