@@ -65,7 +65,10 @@ class PetsCloud(embedded.EmbeddedCloud):
             'scheduling_timeout': 20, 'locate_after': 1}
         values['pets_detection'] = {
             'tcp_timeout': 0.5, 'ping_timeout': 0.5,
-            'witness_silence': min(heartbeat, 1)}
+            'witness_silence': min(heartbeat, 1),
+            # One more than by default: many clouds share two cores in CI,
+            # and a late heartbeat keeps a host from taking instances.
+            'suspect_heartbeats': 3, 'down_heartbeats': 4}
         values['pets_fencing'] = {
             'bindings_file': os.path.join(self.directory, 'fencing.yaml'),
             'allow_fake': True, 'fence_timeout': 10, 'fence_retry': 1,

@@ -20,7 +20,7 @@ def _boot(cloud, names, host='host1', **kwargs):
 
 
 def test_pets_of_a_dead_host_run_elsewhere_once(make_pets_cloud):
-    cloud = make_pets_cloud(hosts=4)
+    cloud = make_pets_cloud(hosts=4, report_interval_s=2)
     pets = _boot(cloud, ['db1', 'db2', 'db3'])
     volume = cloud.boot('vol', host='host1', metadata=PET, bfv=True)
     cattle = cloud.boot('web1', host='host1')
