@@ -58,8 +58,9 @@ class Store(abc.ABC):
     def renew_engine(self, engine_id: str, renewals: int,
                      report: records.Json | None = None,
                      mode: states.Mode | None = None) -> int:
-        """Set renewals to ``renewals + 1`` where it is ``renewals`` and not
-        deposed; return the new counter. With ``report``: stored too.
+        """Count renewals up where it is ``renewals`` (or ahead by what this
+        very store lost sight of in an outage) and not deposed; return the
+        new counter, mostly ``renewals + 1``. With ``report``: stored too.
 
         :raises EngineDeposed: zero rows.
         """

@@ -21,6 +21,8 @@ class EngineRows:
     """Part of store.SqlStore."""
 
     _run: session.Runner
+    _unseen: dict[str, int]
+    """{engine id: renewals that may have been committed unseen}"""
 
     def register_engine(self, engine: records.Engine) -> None:
         values = rows.ENGINE.values(engine) | {
@@ -39,33 +41,49 @@ class EngineRows:
     def renew_engine(self, engine_id: str, renewals: int,
                      report: records.Json | None = None,
                      mode: states.Mode | None = None) -> int:
-        values: rows.Values = {'renewals': renewals + 1,
+        """Count up by one, or by more after a lost connection.
+
+        Only the engine itself renews its id. So a counter that is ahead by
+        no more than the renewals of this store whose COMMIT was not
+        acknowledged is our own; it is moved once more, as peers measure from
+        when it moves. Anything else is not ours.
+        """
+        unseen = self._unseen.get(engine_id, 0)
+        runs = 0
+        values: rows.Values = {'renewals': ENGINES.c.renewals + 1,
                                'renewed_at': models.utc_now()}
         if report is not None:
             values['report'] = rows.to_json(report)
         if mode is not None:
             values['mode'] = mode.value
-        statement = (
-            sa.update(ENGINES)
-            .where(ENGINES.c.id == engine_id, ENGINES.c.renewals == renewals,
-                   ENGINES.c.deposed == sa.false())
-            .values(values))
+        living = sa.and_(ENGINES.c.id == engine_id,
+                         ENGINES.c.deposed == sa.false())
 
-        def work(write: session.Write) -> bool:
+        def work(write: session.Write) -> int | None:
+            nonlocal runs
+            runs += 1
             conn = write.connection
-            if conn.execute(statement).rowcount == 1:
-                return True
-            # Nobody else renews this id: one step on is our own first run.
-            return write.repeated and conn.execute(
-                sa.select(ENGINES.c.renewals).where(
-                    ENGINES.c.id == engine_id,
-                    ENGINES.c.deposed == sa.false())
-                ).scalar() == renewals + 1
+            ahead = unseen + write.lost
+            done = conn.execute(
+                sa.update(ENGINES)
+                .where(living, ENGINES.c.renewals.between(
+                    renewals, renewals + ahead)).values(values))
+            if done.rowcount != 1:
+                return None
+            return conn.execute(sa.select(ENGINES.c.renewals).where(
+                ENGINES.c.id == engine_id)).scalar_one() if ahead else (
+                    renewals + 1)
 
-        if not self._run.write('renewal', work, is_recognisable=True):
+        try:
+            found = self._run.write('renewal', work, is_recognisable=True)
+        except exception.StoreUnavailable:
+            self._unseen[engine_id] = unseen + runs
+            raise
+        self._unseen.pop(engine_id, None)
+        if found is None:
             raise exception.EngineDeposed(engine=engine_id,
                                           expected=renewals)
-        return renewals + 1
+        return found
 
     def depose_engine(self, engine_id: str, renewals: int) -> bool:
         statement = (

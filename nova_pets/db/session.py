@@ -65,10 +65,14 @@ class DuplicateKey(exception.StoreUnavailable):
 class Write:
     """Says to a piece of work what is known about its earlier runs."""
 
-    def __init__(self, connection: sa.Connection, repeated: bool):
+    def __init__(self, connection: sa.Connection, lost: int):
         self.connection = connection
-        self.repeated = repeated
-        """A run before this one may have been committed."""
+        self.lost = lost
+        """Runs before this one that may have been committed."""
+
+    @property
+    def repeated(self) -> bool:
+        return self.lost > 0
 
 
 class Runner:
@@ -87,7 +91,7 @@ class Runner:
 
         :raises StoreUnavailable: nothing is known.
         """
-        def once(repeated: bool) -> Answer:
+        def once(lost: int) -> Answer:
             with self._facade.reader.connection.using(Context()) as conn:
                 return work(conn)
         return self._run(f'read {what}', once, is_recognisable=True,
@@ -100,21 +104,21 @@ class Runner:
 
         :raises StoreUnavailable: it may or may not have been committed.
         """
-        def once(repeated: bool) -> Answer:
+        def once(lost: int) -> Answer:
             with self._facade.writer.connection.using(Context()) as conn:
                 _take_sqlite_lock(conn)
-                return work(Write(conn, repeated))
+                return work(Write(conn, lost))
         return self._run(f'write {what}', once, is_recognisable,
                          again_on_duplicate)
 
     def _run(self, what: str, once: collections.abc.Callable[
-            [bool], Answer], is_recognisable: bool,
+            [int], Answer], is_recognisable: bool,
             again_on_duplicate: bool) -> Answer:
         lost = 0
         last_s = time.monotonic() + _AGAIN_S
         for turn in range(_AGAIN_MAX + 1):
             try:
-                return once(lost > 0)
+                return once(lost)
             except DATABASE_ERRORS as error:
                 if isinstance(error, db_exception.DBConnectionError):
                     lost += 1

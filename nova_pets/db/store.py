@@ -39,6 +39,7 @@ class SqlStore(engines.EngineRows, hosts.HostRows, pets.PetRows,
         """
         self._run = session.Runner(facade)
         self._actor = actor
+        self._unseen = {}
 
     def check_schema(self) -> None:
         schema.check_version(self._run.read('the schema', schema.read))

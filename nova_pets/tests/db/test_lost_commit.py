@@ -85,8 +85,9 @@ def register(store, broken, me):
 
 
 def renew(store, broken, me):
-    assert broken.renew_engine(me, 0, {'waits': []}) == 1
-    assert store.engines()[0].renewals == 1
+    renewals = broken.renew_engine(me, 0, {'waits': []})
+    assert store.engines()[0].renewals == renewals
+    assert store.renew_engine(me, renewals) == renewals + 1
 
 
 def take_slot(store, broken, me):
@@ -210,6 +211,43 @@ def test_renewal_that_another_made_is_a_deposition(db, store):
     store.renew_engine(me, 0)
     broken = db.store(BreakingFacade(
         db.facade, 'before', 1, error=db_exception.DBDeadlock))
+    with pytest.raises(exception.EngineDeposed):
+        broken.renew_engine(me, 0)
+
+
+@pytest.mark.parametrize('when,landed', [('before', 0), ('after', 3)])
+def test_engine_that_lost_its_renewals_in_an_outage_goes_on(db, store, when,
+                                                            landed):
+    """It is no other engine that moved the counter; it moves again."""
+    me = samples.registered(store)
+    facade = BreakingFacade(db.facade, when, 3)
+    broken = db.store(facade)
+    with pytest.raises(exception.StoreUnavailable):
+        broken.renew_engine(me, 0)
+    assert store.engines()[0].renewals == landed
+    assert broken.renew_engine(me, 0) == landed + 1
+    assert store.engines()[0].renewals == landed + 1
+    # And only that once: now it knows again.
+    with pytest.raises(exception.EngineDeposed):
+        broken.renew_engine(me, landed)
+
+
+def test_engine_deposed_in_an_outage_notices(db, store):
+    me = samples.registered(store)
+    broken = db.store(BreakingFacade(db.facade, 'after', 3))
+    with pytest.raises(exception.StoreUnavailable):
+        broken.renew_engine(me, 0)
+    assert store.depose_engine(me, 3)
+    with pytest.raises(exception.EngineDeposed):
+        broken.renew_engine(me, 0)
+
+
+def test_renewals_that_were_seen_are_not_forgiven(db, store):
+    """Another process under the same id would be a bug: it is noticed."""
+    me = samples.registered(store)
+    broken = db.store(BreakingFacade(db.facade, 'after', 1))
+    for renewals in range(4):
+        store.renew_engine(me, renewals)
     with pytest.raises(exception.EngineDeposed):
         broken.renew_engine(me, 0)
 
