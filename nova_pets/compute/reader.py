@@ -143,7 +143,7 @@ def _events(session, chunk):
     event, action = models.InstanceActionEvent, models.InstanceAction
     statement = sa.select(
         action.instance_uuid, action.request_id, event.event, event.host,
-        event.finish_time, event.result, event.details
+        event.finish_time, event.result, event.details, event.id
     ).join(action, event.action_id == action.id).where(
         action.instance_uuid.in_(chunk), action.action == 'evacuate'
     ).order_by(event.id)
@@ -153,7 +153,7 @@ def _events(session, chunk):
             observations.ActionEvent(
                 name=row.event, host=row.host,
                 finished=row.finish_time is not None, result=row.result,
-                details=row.details))
+                details=row.details, id=row.id))
     return found
 
 

@@ -21,6 +21,7 @@ from nova_pets.engine import attempts
 from nova_pets.engine import collector
 from nova_pets.engine import executor
 from nova_pets.engine import memory
+from nova_pets.engine import mending
 from nova_pets.engine import ports
 from nova_pets.engine import standing
 from nova_pets.engine import tagging
@@ -81,6 +82,7 @@ class Engine:
         self._collector = collector.Collector(
             store, door, (), fencer, clock, self.memory, workers, self._tags)
         self._collector.detectors = detectors(self._collector, self.memory)
+        self._mender = mending.Mender(store, door, self.standing)
         driver = attempts.AttemptDriver(
             store, door, fencer, clock, self.memory, workers, self.standing)
         self.executor = executor.Executor(
@@ -181,6 +183,8 @@ class Engine:
                    ready: dict[str, bool | None],
                    policy: policy_model.Policy) -> None:
         self._tags.turn(cells, ready, policy)
+        if policy.mode is states.Mode.ACT:
+            self._mender.turn(self._tags.in_error)
 
     def _look_at_fences(self, stored: snapshot.StoreSnapshot,
                         now: float) -> None:

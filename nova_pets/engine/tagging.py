@@ -35,6 +35,8 @@ class Tagging:
         self._marks: dict[str, typing.Any] = {}
         self._page_after: str | None = None
         self._read: dict[str, tuple[bool | None, float]] = {}
+        self.in_error: list[observations.Instance] = []
+        """Pets that the last turn found in ERROR with nothing under way."""
 
     def tags(self, instance: observations.Instance) -> protection.Tags:
         return protection.read_tags(instance, self._tenant_settings)
@@ -48,6 +50,7 @@ class Tagging:
 
         :param fence_ready: {host: its fence was seen to work}.
         """
+        self.in_error = []
         page = self._store.pets(after=self._page_after, limit=PAGE)
         self._page_after = (page[-1].instance_uuid
                             if len(page) == PAGE else None)
@@ -81,6 +84,8 @@ class Tagging:
             tags = self.tags(instance)
             if tags.is_pet:
                 kept.add(uuid)
+                if instance.vm_state == 'error' and not instance.task_state:
+                    self.in_error.append(instance)
                 pets.append(protection.pet_of(
                     instance, tags, fence_ready.get(instance.host or ''),
                     policy))

@@ -99,6 +99,8 @@ class ActionEvent:
     finished: bool
     result: str | None
     details: str | None = None
+    id: int = 0
+    """Grows in the order in which Nova began them; 0: not known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -145,6 +145,9 @@ REASONS: dict[str, Reason] = {
     'probe_unreachable': Reason(
         'its destination does not say whether a guest runs there'),
     'adopted': Reason('its guest was found on the destination and adopted'),
+    'late_cast_mended': Reason(
+        'a late request of an ended attempt had written ERROR over it on '
+        'its destination; its state is put right'),
     'settled': Reason('the attempt is settled: no guest of it exists'),
     'backing_off': Reason('waits before the next attempt'),
     'operator_retry': Reason('an operator asked for the next attempt'),
