@@ -61,11 +61,12 @@ def table(columns: collections.abc.Sequence[Column],
 
 def paragraph(text: str, width: int, indent: str = '  ',
               hanging: str | None = None) -> list[str]:
-    """Return the lines of one wrapped paragraph."""
+    """Return the lines of one wrapped paragraph; a word that is longer than
+    a line, such as a path that somebody will copy, stays whole."""
     return textwrap.wrap(
         text, max(width, NARROWEST), initial_indent=indent,
         subsequent_indent=indent if hanging is None else hanging,
-        break_on_hyphens=False) or [indent.rstrip()]
+        break_on_hyphens=False, break_long_words=False) or [indent.rstrip()]
 
 
 def fields(pairs: collections.abc.Sequence[tuple[str, str]], width: int,
