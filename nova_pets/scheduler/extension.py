@@ -49,6 +49,14 @@ def attach():
         return False
 
 
+def detach():
+    """Leave Nova's lists as they were: no gate, no periodic task."""
+    _remove_gate()
+    manager = sys.modules.get('nova.scheduler.manager')
+    if manager is not None:
+        _remove_task(manager.SchedulerManager)
+
+
 def load_problems():
     """Return what went wrong while loading, one sentence each."""
     return list(_problems)
@@ -76,9 +84,7 @@ def _attach():
     access.configure(mode, CONF.pets.kill_switch_file)
     manager = sys.modules.get('nova.scheduler.manager')
     if mode is states.Mode.OFF:
-        _remove_gate()
-        if manager is not None:
-            _remove_task(manager.SchedulerManager)
+        detach()
         return False
     if manager is None:
         return True

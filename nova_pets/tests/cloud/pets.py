@@ -16,6 +16,7 @@ from nova.db.api import api as nova_api_db
 
 from nova_pets.conf import opts
 from nova_pets.db import schema
+from nova_pets.scheduler import extension
 
 CONF = nova.conf.CONF
 
@@ -93,6 +94,11 @@ class PetsCloud(embedded.EmbeddedCloud):
         opts.register_opts(CONF)
         CONF.set_override('tcp_port', self.port, group='pets_detection')
         super()._start_controllers()
+
+    def close(self):
+        super().close()
+        # The next cloud of this process may be one without nova-pets.
+        extension.detach()
 
     # -- looking at the product, as its tables tell it -----------------------
 
