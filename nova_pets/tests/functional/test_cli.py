@@ -65,8 +65,10 @@ def test_a_recovery_under_way_needs_nobody(cli, engine):
     ids=' '.join)
 def test_screens_fit_a_narrow_terminal(night, engine, words):
     result = night.run(*words, columns=79)
+    # A path that is longer than a line stays whole, to be copied.
     too_wide = [line for line in result.out.splitlines()
-                if len(line) > 79 and not line.startswith('    ')]
+                if len(line) > 79 and not line.startswith('    ') and
+                ' ' in line.strip()]
     assert too_wide == []
     assert 'Traceback' not in result.out + result.err
 
