@@ -78,6 +78,8 @@ lint: $(TEST_STAMP) $(OWN_STAMP)
 	@echo "==> mypy"
 	@$(BIN)/mypy
 
+# The functional tier runs whole clouds beside each other on two cores, with
+# heartbeats of real seconds: what failed there has to fail alone, too.
 # One pytest for each tier: a tier may set up its process (threads or
 # eventlet, nova's options) in a way that another cannot live with.
 tiers: $(TEST_STAMP) $(OWN_STAMP)
@@ -88,7 +90,11 @@ tiers: $(TEST_STAMP) $(OWN_STAMP)
 	    *) workers=$(WORKERS);; \
 	    esac; \
 	    $(BIN)/python -m pytest -n $$workers --dist loadfile \
-	        $(PYTEST_ARGS) nova_pets/tests/$$tier || failed=1; \
+	        $(PYTEST_ARGS) nova_pets/tests/$$tier || \
+	    { [ $$tier = functional ] && \
+	      echo "==> pytest $$tier: once more, alone, what failed" && \
+	      $(BIN)/python -m pytest -n 0 --last-failed $(PYTEST_ARGS) \
+	          nova_pets/tests/$$tier; } || failed=1; \
 	done; [ -z "$$failed" ]
 
 $(MADE):
