@@ -145,8 +145,11 @@ def test_the_pet_comes_back_once(scene, name):
     host = windows.judge(cloud, uuid, window.is_stopped)
     story = cloud.story(uuid)
     assert window.codes <= windows.codes(cloud, uuid), story
-    # On a crowded machine a slow attempt may be given up once more.
-    assert len(cloud.attempts(uuid)) >= window.attempts, story
+    # On a crowded machine a slow attempt may be given up once more; but
+    # where a guest is to be adopted, another attempt would be a fault.
+    made = len(cloud.attempts(uuid))
+    assert made >= window.attempts, story
+    assert window.attempts != 1 or made == 1, story
     started = {where: count for where, count in cloud.starts(uuid).items()
                if where != 'host1'}
     assert sum(started.values()) == window.starts, story
