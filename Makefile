@@ -6,6 +6,8 @@
 #   make test                   linters, then all tiers of tests
 #   make lint
 #   make tiers TIERS="unit db"  some tiers only
+#   make -j3 -O test            tiers beside each other, as CI does
+#   make mutants [ARGS=...]     deliberate bugs: are they noticed? (long)
 #   make constraints            pin again what is installed now
 #   make genconfig              etc/nova/nova-pets.conf.sample anew
 #   make clean
@@ -15,10 +17,7 @@
 NOVA ?= 34
 PYTHON ?= python3
 ARGS ?=
-# Tests at the same time, for the tiers that do not measure time. The cloud of
-# nova 31 runs in green threads, which xdist's own threads do not go with.
-WORKERS ?= 2
-TIERS ?= unit db functional executable packaging
+TIERS ?= unit db simulator fencing functional executable packaging
 PYTEST_ARGS ?= -q
 
 VENV := .venv-$(NOVA)
@@ -61,7 +60,7 @@ define install
 @[ -e $(3) ] || { tail -n 40 $(VENV)/pip.log; exit 1; }
 endef
 
-.PHONY: demo test lint tiers venv constraints genconfig clean
+.PHONY: demo test lint tiers $(TIERS:%=tier-%) venv mutants constraints genconfig clean
 
 demo: $(RUN_STAMP) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.demo $(ARGS)
@@ -78,24 +77,40 @@ lint: $(TEST_STAMP) $(OWN_STAMP)
 	@echo "==> mypy"
 	@$(BIN)/mypy
 
-# The functional tier runs whole clouds beside each other on two cores, with
-# heartbeats of real seconds: what failed there has to fail alone, too.
 # One pytest for each tier: a tier may set up its process (threads or
-# eventlet, nova's options) in a way that another cannot live with.
-tiers: $(TEST_STAMP) $(OWN_STAMP)
-	@for tier in $(TIERS); do \
-	    echo "==> pytest $$tier (nova $(NOVA))"; \
-	    case $$tier-$(NOVA) in \
-	    packaging-*|executable-*|functional-31) workers=0;; \
-	    *) workers=$(WORKERS);; \
-	    esac; \
-	    $(BIN)/python -m pytest -n $$workers --dist loadfile \
-	        $(PYTEST_ARGS) nova_pets/tests/$$tier || \
-	    { [ $$tier = functional ] && \
-	      echo "==> pytest $$tier: once more, alone, what failed" && \
-	      $(BIN)/python -m pytest -n 0 --last-failed $(PYTEST_ARGS) \
-	          nova_pets/tests/$$tier; } || failed=1; \
-	done; [ -z "$$failed" ]
+# eventlet, nova's options) in a way that another cannot live with. All of
+# them are run, whatever the ones before said; then the target fails.
+tiers: $(TIERS:%=tier-%)
+	@failed=; for tier in $(TIERS); do \
+	    [ ! -e $(VENV)/.failed-$$tier ] || failed="$$failed $$tier"; \
+	done; [ -z "$$failed" ] || { echo "==> failed:$$failed"; exit 1; }
+
+# With make -j: first what needs every processor, then what mostly waits.
+tier-db tier-fencing: | $(filter tier-unit tier-simulator,$(TIERS:%=tier-%))
+tier-functional tier-executable: | \
+    $(filter tier-unit tier-simulator tier-db tier-fencing,$(TIERS:%=tier-%))
+tier-packaging: | \
+    $(filter tier-unit tier-simulator tier-db tier-executable,\
+    $(TIERS:%=tier-%))
+
+# The functional tier runs whole clouds beside each other, with heartbeats of
+# real seconds, and the fencing tier asserts deadlines of real seconds: what
+# failed there has to fail alone, too. How many tests run
+# at a time is said in nova_pets/tests/conftest.py. Only the tiers unit and
+# simulator have no fixtures that are dear and belong to a file.
+$(TIERS:%=tier-%): tier-%: $(TEST_STAMP) $(OWN_STAMP)
+	@rm -f $(VENV)/.failed-$*
+	@echo "==> pytest $* (nova $(NOVA))"
+	@$(BIN)/python -m pytest -n auto \
+	    --dist $(if $(filter unit simulator,$*),worksteal,loadfile) $(PYTEST_ARGS) \
+	    nova_pets/tests/$* || \
+	{ [ $(filter functional fencing,$*) ] && \
+	  echo "==> pytest $*: once more, alone, what failed" && \
+	  $(BIN)/python -m pytest -n 0 --last-failed $(PYTEST_ARGS) \
+	      nova_pets/tests/$*; } || touch $(VENV)/.failed-$*
+
+mutants: $(TEST_STAMP) $(OWN_STAMP)
+	@nice -n 10 $(BIN)/python -m nova_pets.tests.mutants $(ARGS)
 
 $(MADE):
 	@echo "==> $(VENV): a new virtual environment"
@@ -108,7 +123,8 @@ $(RUN_STAMP): $(MADE)
 	$(call install,nova $(NOVA) and what the demo needs,-c $(CONSTRAINTS) \
 	    -r requirements.txt -r demo-requirements.txt 'setuptools>=70.1',$@)
 
-$(TEST_STAMP): $(RUN_STAMP)
+# Not beside the other: two pips in one environment.
+$(TEST_STAMP): $(RUN_STAMP) | $(OWN_STAMP)
 	@rm -f $(VENV)/.test-*
 	$(call install,the tools of the tests,-c $(CONSTRAINTS) \
 	    -r requirements.txt -r test-requirements.txt,$@)

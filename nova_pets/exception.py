@@ -98,6 +98,13 @@ class EvacuateUncertain(PetsException):
     msg_fmt = 'evacuation of %(uuid)s may have been sent: %(found)s'
 
 
+class LeftoverRoom(PetsException):
+    """An allocation that nothing explains: a guest may be there."""
+
+    msg_fmt = ('cannot evacuate %(uuid)s yet: it holds room on %(host)s, '
+               'which lives and is asked first')
+
+
 class GateRefused(PetsException):
     """Raised inside a scheduling request; not a NoValidHost on purpose.
 

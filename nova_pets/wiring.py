@@ -23,8 +23,10 @@ from nova_pets.detectors import registry as detectors_registry
 from nova_pets.engine import collector
 from nova_pets.engine import engine
 from nova_pets.engine import memory
+from nova_pets.engine import survey
 from nova_pets.engine import workers
 from nova_pets.fencing import fencer
+from nova_pets.fencing import key_manager
 from nova_pets.fencing import registry
 from nova_pets.fencing import sequence
 from nova_pets.model import policy
@@ -70,7 +72,8 @@ def build_policy(conf: typing.Any = CONF) -> policy.Policy:
 def build_fencing(conf: typing.Any = CONF) -> registry.Registry:
     opts.register_opts(conf)
     return registry.Registry(conf.pets_fencing.bindings_file,
-                             allow_fake=conf.pets_fencing.allow_fake)
+                             allow_fake=conf.pets_fencing.allow_fake,
+                             read_reference=key_manager.KeyManager(conf).read)
 
 
 def build_fencer(conf: typing.Any = CONF) -> fencer.Fencer:
@@ -123,7 +126,14 @@ def build_engine(conf: typing.Any = CONF, gate_loaded: bool | None = None,
         tenant_settings=conf_policy.tenant_settings(conf),
         mode_now=lambda: conf_policy.mode_now(
             mode, conf.pets.kill_switch_file),
-        read_interval_s=conf.pets_fencing.read_interval)
+        read_interval_s=conf.pets_fencing.read_interval,
+        audits=door.audits)
+
+
+def build_surveyor(store: sql_store.SqlStore) -> survey.Surveyor:
+    """Return the eyes of an audit, for the command line."""
+    door = build_door()
+    return survey.Surveyor(store, door, door.audits)
 
 
 def _is_gate_loaded() -> bool:

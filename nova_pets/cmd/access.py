@@ -15,6 +15,7 @@ from keystoneauth1 import exceptions as ks_exceptions
 from keystoneauth1 import loading as ks_loading
 from oslo_config import cfg
 
+from nova_pets import exception
 from nova_pets.cmd import check
 from nova_pets.cmd import console
 from nova_pets.cmd import reading
@@ -54,15 +55,20 @@ class Access:
         from nova.db.api import api
         return api.get_engine()
 
+    def surveyor(self) -> typing.Any:
+        """Return the eyes of an audit: Nova's cells, broker, placement.
+
+        :raises NovaUnavailable: the transport_url cannot be used.
+        """
+        _prepare_nova(self.conf)
+        return _wiring().build_surveyor(self.store())
+
     def registry(self) -> typing.Any:
         return _wiring().build_fencing(self.conf)
 
     def read_power(self, host: str) -> typing.Any:
-        """Ask the host's devices once; switches nothing.
-
-        :raises BindingsInvalid: a secret or setting cannot be used.
-        """
-        return self._fencer.read(host)
+        """Ask the host's devices once; switches nothing."""
+        return self._fencer.check(host)
 
     @functools.cached_property
     def _fencer(self) -> typing.Any:
@@ -166,6 +172,24 @@ def _fail_fast() -> None:
         api.context_manager.configure(max_retries=1, retry_interval=0)
     except enginefacade.AlreadyStartedError:
         return
+
+
+def _prepare_nova(conf: typing.Any) -> None:
+    """Do what a service of Nova does before it uses cells and RPC; a cell's
+    database that is down must be said soon, too."""
+    from nova import objects
+    from nova import rpc
+    import oslo_messaging
+    objects.register_all()
+    for option, value in (('max_retries', 1), ('retry_interval', 0)):
+        conf.set_override(option, value, group='database')
+    if rpc.TRANSPORT is not None:
+        return
+    try:
+        rpc.init(conf)
+    except oslo_messaging.MessagingException as error:
+        raise exception.NovaUnavailable(
+            what='use transport_url', found=str(error)) from error
 
 
 # NOTE(pets): imported when used. wiring imports much of nova, and

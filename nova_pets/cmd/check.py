@@ -114,7 +114,8 @@ def _look_at_bindings(access: 'access_module.Access',
         bound = registry.bound(names)
         pets = reading.pets_by_host(list(facts.pets)) if facts else {}
         return bound, registry.digest(), look_at_bindings(
-            registry.problem(), registry.ambiguous(names),
+            registry.problem(),
+            registry.ambiguous(names) + registry.warnings(names),
             registry.uses_fake(), names, bound, pets)
     except exception.BindingsInvalid as error:
         return frozenset(), '', [Finding('fencing', PROBLEM, str(error))]
@@ -220,14 +221,17 @@ def look_at_credentials(section: str, plugin: str | None, problem: str
 
 
 def look_at_bindings(problem: str | None,
-                     ambiguous: collections.abc.Iterable[str],
+                     unwise: collections.abc.Iterable[str],
                      uses_fake: bool, hosts: collections.abc.Sequence[str],
                      bound: frozenset[str], pets: dict[str, int]
                      ) -> list[Finding]:
-    """:param pets: how many pets each host has."""
+    """:param unwise: sentences about what the bindings may say, and better
+    did not.
+    :param pets: how many pets each host has.
+    """
     subject = 'fencing'
     found = [Finding(subject, PROBLEM, problem)] if problem else []
-    found += [Finding(subject, WARNING, text) for text in ambiguous]
+    found += [Finding(subject, WARNING, text) for text in unwise]
     if uses_fake:
         found.append(Finding(
             subject, WARNING,
@@ -324,6 +328,11 @@ def look_at_fences(rows: collections.abc.Sequence[documents.Document]
         return [Finding('fences', PROBLEM,
                         f'{len(failing)} of {len(rows)} would fail now: '
                         f'{words.listing(failing)}')]
+    partly = [row['host'] for row in rows if row['silent']]
+    if partly:
+        return [Finding('fences', WARNING, 'a device does not answer, while '
+                        'another way works, on '
+                        f'{words.listing(partly)}')]
     return [Finding('fences', OK, f'all {len(rows)} answered')]
 
 

@@ -18,6 +18,7 @@ from nova_pets.cmd import words
 from nova_pets.model import reasons
 from nova_pets.model import records
 from nova_pets.model import states
+from nova_pets.planning import protection
 
 Document = dict[str, typing.Any]
 Now = datetime.datetime | None
@@ -116,7 +117,7 @@ def pet(row: records.Pet, recovery_row: records.Recovery | None = None,
         'project_id': row.project_id, 'cell_uuid': row.cell_uuid,
         'host': row.host, 'vm_state': row.vm_state,
         'priority': row.priority, 'disk': row.disk,
-        'boot_from_volume': row.is_bfv,
+        'volumes_only': row.is_bfv,
         'storage_domain': row.storage_domain,
         'protected': not row.unprotected,
         'unprotected': [
@@ -156,11 +157,28 @@ def recovery(row: records.Recovery, now: Now = None) -> Document:
     }
 
 
+def rule(row: records.Pet) -> Document:
+    """What would be done with a pet if its host failed, or is done now.
+
+    ``reasons``: what decides first, then what else holds for it.
+    """
+    outlook = protection.outlook(row)
+    name = row.name or row.instance_uuid
+    return {
+        'rule': str(outlook.rule), 'about': outlook.about,
+        'reasons': [
+            {'reason': code, 'reason_text': reason_text(code),
+             'commands': reasons.next_commands(code, instance=name,
+                                               host=row.host or '')}
+            for code in outlook.reasons],
+    }
+
+
 def attempt(row: records.Attempt, now: Now) -> Document:
     return {
         'number': row.number, 'kind': str(row.kind),
         'kind_text': words.ATTEMPT_WORDS.get(row.kind, str(row.kind)),
-        'request_id': row.request_id, 'migration_id': row.migration_id,
+        'request_id': row.action_id, 'migration_id': row.migration_id,
         'source': row.source, 'destination': row.destination,
         'gate': str(row.gate), 'outcome': str(row.outcome),
         'outcome_text': words.OUTCOME_WORDS.get(row.outcome,

@@ -14,18 +14,20 @@ from nova_pets.cmd import console as console_module
 from nova_pets.cmd import documents
 from nova_pets.cmd import layout
 from nova_pets.cmd import words
+from nova_pets.model import states
 
 _AT_ONCE = 16
 _BAR = 30
 
 ReadPower = collections.abc.Callable[[str], typing.Any]
-"""Returns something with is_off, is_working and detail."""
+"""Returns something with is_off, is_working, power and detail."""
 
 
 def ask(hosts: collections.abc.Sequence[str], bound: frozenset[str],
         read_power: ReadPower, console: console_module.Console | None
         ) -> list[documents.Document]:
-    """Return one row per host: {host, bound, works, is_off, detail}."""
+    """Return one row per host: {host, bound, works, is_off, silent, detail};
+    silent: devices that gave no answer, by their labels."""
     asked = [host for host in hosts if host in bound]
     rows = {host: _row(host, False, False, None,
                        'no device that can power it off is bound to it')
@@ -48,14 +50,19 @@ def _ask_one(host: str, read_power: ReadPower) -> documents.Document:
         reading = read_power(host)
     except exception.PetsException as error:
         return _row(host, True, False, None, str(error))
+    # A person answers through confirm_fenced, not here.
+    silent = [label for label, power in reading.power.items()
+              if power is states.PowerState.UNKNOWN and
+              not label.endswith(' manual')]
     return _row(host, True, reading.is_working, reading.is_off,
-                reading.detail)
+                reading.detail, silent)
 
 
 def _row(host: str, is_bound: bool, works: bool, is_off: bool | None,
-         detail: str) -> documents.Document:
+         detail: str, silent: collections.abc.Sequence[str] = ()
+         ) -> documents.Document:
     return {'host': host, 'bound': is_bound, 'works': works,
-            'is_off': is_off, 'detail': detail}
+            'is_off': is_off, 'silent': list(silent), 'detail': detail}
 
 
 def _bar(done: int, total: int) -> str:
@@ -70,8 +77,11 @@ def screen(rows: collections.abc.Sequence[documents.Document], width: int
     failing = [row for row in rows if not row['works']]
     lines = ['', f'{len(rows) - len(failing)} of '
              f'{words.count(len(rows), "host")} could be fenced now.']
-    if failing:
-        lines.append(layout.table(
-            [layout.Column('Would fail', 'host', least=10),
-             layout.Column('Why', 'detail', least=30)], failing, width))
+    partly = [row for row in rows if row['works'] and row['silent']]
+    for title, found in (('Would fail', failing),
+                         ('Works in part', partly)):
+        if found:
+            lines.append(layout.table(
+                [layout.Column(title, 'host', least=10),
+                 layout.Column('Why', 'detail', least=30)], found, width))
     return lines

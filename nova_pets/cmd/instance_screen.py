@@ -20,7 +20,8 @@ def screen(doc: Document, width: int) -> str:
     lines = [screens.right(f'{doc["name"]}  {doc["uuid"]}',
                     f'{words.clock(doc["at"])} UTC', width)]
     lines += [''] + layout.fields(
-        _now_pairs(doc) + [('Project', project)] + _pet_pairs(pet), width)
+        _now_pairs(doc) + [('Project', project)] + _pet_pairs(pet) +
+        _rule_pairs(doc), width)
     if doc['attempts']:
         lines += layout.heading('What was tried')
         lines += [_attempt_table(doc['attempts'], width)]
@@ -102,7 +103,7 @@ def _pet_pairs(pet: Document | None) -> list[tuple[str, str]]:
 
     disk = {'keep': 'its disk is kept',
             'rebuild': 'its owner accepts that its disk is made anew'}
-    storage = 'boots from a volume' if pet['boot_from_volume'] else (
+    storage = 'on volumes only' if pet['volumes_only'] else (
         f'storage domain {pet["storage_domain"]}'
         if pet['storage_domain'] else 'image-backed, no storage domain')
     return [('In nova', pet['vm_state'] or ''),
@@ -110,6 +111,17 @@ def _pet_pairs(pet: Document | None) -> list[tuple[str, str]]:
             ('Disk', f'{disk.get(pet["disk"], pet["disk"])}'
              f'{where("disk")}; {storage}'),
             ('Tags', '; '.join(pet['problems']))]
+
+
+def _rule_pairs(doc: Document) -> list[tuple[str, str]]:
+    """The row of specs/0002-states that holds for it, and its kind."""
+    rule = doc['rule']
+    if rule is None:
+        return []
+    is_open = doc['recovery'] is not None and doc['recovery']['is_open']
+    texts = [row['reason_text'] for row in rule['reasons']]
+    return [('Its host fails' if not is_open else 'Its rule',
+             f'{rule["rule"]} ({rule["about"]}): ' + '; '.join(texts))]
 
 
 def _attempt_table(rows: list[Document], width: int) -> str:

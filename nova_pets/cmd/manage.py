@@ -19,6 +19,7 @@ import warnings
 
 from nova_pets import exception
 from nova_pets.cmd import arguments
+from nova_pets.cmd import audit as audit_module
 from nova_pets.cmd import check as check_module
 from nova_pets.cmd import console as console_module
 from nova_pets.cmd import instance_orders
@@ -28,6 +29,7 @@ from nova_pets.cmd import questions
 from nova_pets.cmd import reading
 from nova_pets.cmd import reports
 from nova_pets.cmd import screens
+from nova_pets.cmd import simulate
 from nova_pets.cmd import verb
 from nova_pets.cmd import words
 from nova_pets.model import states
@@ -36,14 +38,15 @@ CATEGORY = 'pets'
 _PLAIN_WORDS = ('version', 'bash-completion')
 
 
-class PetsCommands(verb.Verbs):
+class PetsCommands(simulate.SimulateVerb):
     """The category ``pets``; every public method is a verb."""
 
     description = (
         'Instance HA (nova-pets). To look: status, list, hosts, show, '
-        'history, check. To order: fence, confirm_fenced, release, '
+        'history, check, audit. To order: fence, confirm_fenced, release, '
         'maintenance (hosts); recover, retry, abandon (instances); pause, '
-        'resume, approve (all, a cell or a host). Tables: db_sync, '
+        'resume, approve (all, a cell or a host). To try: simulate. '
+        'Tables: db_sync, '
         'db_version, purge. Exit codes: 0 well; 1 recovery, hold or pause '
         'under way; 2 somebody must act, an order was refused, or no engine '
         'is alive; 3 cannot tell (usage, database, schema); 255 unexpected.')
@@ -196,6 +199,18 @@ class PetsCommands(verb.Verbs):
             self._access, None if self._as_json else self._console,
             with_fencing)
         return self._show(document, check_module.screen)
+
+    @arguments.args('--reason', metavar='<text>', default='audit --fix',
+                    help='With --fix: why; kept in the history.')
+    @arguments.args('--fix', action='store_true', dest='is_fixing',
+                    help='Have an engine mend what is safe, then look.')
+    @verb.verb('What should not be: stale records, leaked room, stray guests.')
+    def audit(self, is_fixing: bool = False, reason: str = 'audit --fix'
+              ) -> int:
+        document = audit_module.run(
+            self._access, None if self._as_json else self._console,
+            verb.person_with(reason) if is_fixing else None)
+        return self._show(document, audit_module.screen)
 
     # -- to order: hosts ------------------------------------------------------
 
@@ -381,6 +396,16 @@ def run(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    words_given = simulate.words_after(argv)
+    if words_given is not None:
+        commands = PetsCommands(simulate.NoAccess(),
+                                'nova-pets-manage')
+        return commands.simulate(**simulate.parsed(
+            PetsCommands.simulate, words_given))
+    return _run_with_nova(argv)
+
+
+def _run_with_nova(argv: list[str]) -> int:
     from nova import config
     from nova.cmd import common
     import nova.conf

@@ -230,6 +230,7 @@ def instance(pet: records.Pet | None, recovery: records.Recovery | None,
         'exit_code': int(questions.recovery_exit(recovery)),
         'at': words.iso(facts.now), 'uuid': uuid, 'name': name,
         'pet': documents.pet(pet, None, facts.now) if pet else None,
+        'rule': documents.rule(pet) if pet else None,
         'recovery': documents.recovery(shown, facts.now)
         if shown else None,
         'source': documents.host(source, facts.now) if source else None,

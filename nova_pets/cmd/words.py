@@ -83,6 +83,7 @@ ORDER_WORDS: dict[str, str] = {
     C.RECOVER: 'begin its recovery now',
     C.RETRY: 'begin the next attempt now',
     C.ABANDON: 'end its recovery',
+    C.AUDIT: 'look for what should not be, and mend what is safe',
 }
 
 MODE_WORDS: dict[str, str] = {

@@ -10,6 +10,7 @@ import abc
 import collections.abc
 import typing
 
+from nova_pets.model import audit
 from nova_pets.model import observations
 from nova_pets.model import states
 
@@ -153,9 +154,80 @@ class ComputeDoor(abc.ABC):
         nothing to remove is well."""
 
     @abc.abstractmethod
+    def allocate(self, cell_uuid: str, uuid: str, host: str) -> None:
+        """Let the instance hold its flavor's room on the host it lives on;
+        what it holds there already, or is refused for want of room, stays
+        as it is."""
+
+    @abc.abstractmethod
     def stop(self, cell_uuid: str, uuid: str) -> None:
         """Stop the (recovered) instance through nova's API."""
 
     @abc.abstractmethod
     def start(self, cell_uuid: str, uuid: str) -> None:
         ...
+
+
+class AuditDoor(abc.ABC):
+    """What only an audit needs; the same promises as above.
+
+    Each read costs one statement, or one per some hundreds of what is asked
+    for; ``room_of`` and ``held`` ask placement instead.
+    """
+
+    @abc.abstractmethod
+    def records(self, cell_uuid: str, hosts: collections.abc.Collection[
+            str]) -> list[audit.Named]:
+        """Evacuation records with one of these sources, of instances that
+        are not deleted: all that are open, and those that ended as failed
+        or error after a destination had claimed them and after the
+        instance was last launched."""
+
+    @abc.abstractmethod
+    def rebuilding(self, cell_uuid: str) -> list[str]:
+        """Uuids of the instances in a task_state of rebuilding."""
+
+    @abc.abstractmethod
+    def existing(self, cell_uuid: str, uuids: collections.abc.Collection[
+            str]) -> set[str]:
+        """Those of the uuids that have a row that is not deleted."""
+
+    @abc.abstractmethod
+    def cells_of(self, uuids: collections.abc.Collection[str]
+                 ) -> dict[str, str | None]:
+        """{uuid: uuid of the cell that Nova's mapping names, None: not in
+        any yet}; uuids without a mapping are absent."""
+
+    @abc.abstractmethod
+    def moves(self, cell_uuid: str, uuids: collections.abc.Collection[
+            str]) -> dict[str, tuple[audit.Move, ...]]:
+        """Migrations and resizes that have not ended, evacuations left
+        out; a status that is not known has not ended."""
+
+    @abc.abstractmethod
+    def last_actions(self, cell_uuid: str, uuids: collections.abc.Collection[
+            str]) -> dict[str, audit.Action]:
+        """The newest action of each."""
+
+    @abc.abstractmethod
+    def room_of(self, cell_uuid: str, host: str) -> set[str]:
+        """Consumers with allocations on the host's compute nodes: one
+        request to placement per node. Nested providers are not asked: an
+        instance always holds something of the root."""
+
+    @abc.abstractmethod
+    def held(self, uuid: str) -> audit.Held:
+        """Read the allocations of one instance."""
+
+    @abc.abstractmethod
+    def remove_leak(self, cell_uuid: str, uuid: str, host: str,
+                    generation: int) -> bool:
+        """Remove the host's provider tree from allocations whose generation
+        is still this one; False: it is not, nothing was written."""
+
+    @abc.abstractmethod
+    def withdraw(self, cell_uuid: str, uuid: str, host: str,
+                 migration_id: int) -> bool:
+        """done -> error of an evacuation record with source ``host``, in one
+        transaction that locks the instance's row and sees that it is on
+        ``host``. False: it is not (any more); nothing was written."""

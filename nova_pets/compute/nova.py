@@ -10,6 +10,7 @@ import time
 import nova.context
 
 from nova_pets import exception
+from nova_pets.compute import audit
 from nova_pets.compute import auth
 from nova_pets.compute import base
 from nova_pets.compute import cells
@@ -39,6 +40,7 @@ class NovaDoor(base.ComputeDoor):
         self._cells = cells.Cells()
         self._calls = evacuation.Calls(cast_retries)
         self._conductor_timeout_s = conductor_timeout_s
+        self.audits = audit.NovaAuditDoor(self._cells)
 
     def auth_problem(self) -> str | None:
         """Return why evacuations cannot be asked for, None: they can.
@@ -171,9 +173,7 @@ class NovaDoor(base.ComputeDoor):
         with errors.unavailable(f'adopt {uuid} on {destination}'):
             # First: an allocation too many is found and removed by whoever
             # settles the instance next, one too few by nobody.
-            for node_uuid in writer.compute_node_uuids(
-                    self._cells.context(cell_uuid), destination, gone=False):
-                placement.add(self._cells.context(cell_uuid), uuid, node_uuid)
+            self.allocate(cell_uuid, uuid, destination)
             writer.adopt(self._cells.context(cell_uuid), uuid, migration_id,
                          source, destination, vm_state, expected)
 
@@ -187,6 +187,12 @@ class NovaDoor(base.ComputeDoor):
             nodes = writer.compute_node_uuids(self._cells.context(cell_uuid),
                                               host)
             placement.remove(nova.context.get_admin_context(), uuid, nodes)
+
+    def allocate(self, cell_uuid, uuid, host):
+        with errors.unavailable(f'allocate {uuid} on {host}'):
+            for node_uuid in writer.compute_node_uuids(
+                    self._cells.context(cell_uuid), host, gone=False):
+                placement.add(self._cells.context(cell_uuid), uuid, node_uuid)
 
     def stop(self, cell_uuid, uuid):
         with errors.unavailable(f'stop {uuid}'):

@@ -24,7 +24,9 @@ INSTANCE_COLUMNS = (
     INSTANCE.uuid, INSTANCE.project_id, INSTANCE.display_name,
     INSTANCE.host, INSTANCE.node, INSTANCE.vm_state, INSTANCE.task_state,
     INSTANCE.power_state, INSTANCE.launched_at, INSTANCE.deleted,
-    INSTANCE.locked, INSTANCE.image_ref)
+    INSTANCE.locked, INSTANCE.image_ref, INSTANCE.ephemeral_gb)
+
+_BY_NOVA = object()
 
 UNCLEANED = ('accepted', 'pre-migrating', 'done')
 """Records by which a starting source destroys its copy (F8)."""
@@ -64,7 +66,8 @@ def instance_from(row, cell_uuid: str, **more) -> observations.Instance:
         name=row.display_name or row.uuid, host=row.host, node=row.node,
         vm_state=row.vm_state, task_state=row.task_state,
         power_state=row.power_state, launched_at=row.launched_at,
-        deleted=bool(row.deleted), is_locked=bool(row.locked), **more)
+        deleted=bool(row.deleted), is_locked=bool(row.locked),
+        has_ephemeral=bool(row.ephemeral_gb), **more)
 
 
 def services(cctxt, cell_uuid: str) -> list[observations.Service]:
@@ -100,10 +103,17 @@ def host_addresses(cctxt) -> dict[str, str]:
 
 
 def uncleaned_sources(cctxt, host: str) -> int:
+    """Count what a starting nova-compute still has to clean up there.
+
+    The record of an instance that was deleted since stays open for ever:
+    nova-compute does not find the instance and goes on.
+    """
+    alive = sa.exists().where(INSTANCE.uuid == MIGRATION.instance_uuid,
+                              INSTANCE.deleted == 0)
     statement = sa.select(sa.func.count()).select_from(MIGRATION).where(
         MIGRATION.deleted == 0, MIGRATION.source_compute == host,
         MIGRATION.migration_type == 'evacuation',
-        MIGRATION.status.in_(UNCLEANED))
+        MIGRATION.status.in_(UNCLEANED), alive)
     with cells.reading(cctxt) as session:
         return session.execute(statement).scalar_one()
 
@@ -125,6 +135,7 @@ def traces(cctxt, cell_uuid: str, uuids) -> dict[str, observations.Trace]:
         with cells.reading(cctxt) as session:
             events = _events(session, chunk)
             actions = _actions(session, chunk)
+            stops = _stops(session, chunk)
             migrations = _migrations(session, chunk)
             instances = _instances(session, cell_uuid, chunk)
         for uuid in chunk:
@@ -135,7 +146,8 @@ def traces(cctxt, cell_uuid: str, uuids) -> dict[str, observations.Trace]:
                 migrations=tuple(migrations.get(uuid, ())),
                 events={request: tuple(known.get(request, ()))
                         for request in requests},
-                actions=tuple(requests))
+                actions=tuple(requests),
+                stopped_by_nova=stops.get(uuid) is _BY_NOVA)
     return result
 
 
@@ -167,6 +179,17 @@ def _actions(session, chunk):
         if row.request_id not in found[row.instance_uuid]:
             found[row.instance_uuid].append(row.request_id)
     return found
+
+
+def _stops(session, chunk):
+    """Return {instance: the user of its newest stop}; nova's periodic tasks
+    have none."""
+    action = models.InstanceAction
+    statement = sa.select(action.instance_uuid, action.user_id).where(
+        action.instance_uuid.in_(chunk), action.action == 'stop'
+    ).order_by(action.id)
+    return {row.instance_uuid: row.user_id or _BY_NOVA
+            for row in session.execute(statement).all()}
 
 
 def _migrations(session, chunk):

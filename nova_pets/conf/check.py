@@ -19,6 +19,12 @@ KNOWN_TENANT_SETTINGS = ('ha', 'ha:priority', 'ha:disk')
 _AGENT_DETECTORS = frozenset({'heartbeat', 'rpc_ping', 'forced_down'})
 """Those that say nothing about the machine itself."""
 
+_FUZZY_DELAY_MAX_S = 15
+"""As long as an engine that died keeps its claims by default: a restart
+should not leave the hosts unwatched for longer than a crash."""
+_FUZZY_DELAY_S = 5
+"""What etc/nova/nova-pets.nova.conf says; Nova's default is 60."""
+
 
 def invalid(conf: cfg.ConfigOpts) -> list[str]:
     """Return a sentence for each option whose value cannot be used."""
@@ -101,6 +107,13 @@ def _engine(conf: cfg.ConfigOpts) -> list[str]:
         result.append(
             '[DEFAULT] periodic_enable is false: expected true, this '
             'nova-scheduler runs no engine')
+    elif 'periodic_fuzzy_delay' in conf and (
+            conf.periodic_fuzzy_delay > _FUZZY_DELAY_MAX_S):
+        result.append(
+            f'[DEFAULT] periodic_fuzzy_delay is {conf.periodic_fuzzy_delay} '
+            f's: expected at most {_FUZZY_DELAY_MAX_S} s, engines begin as '
+            'late as that after a restart of nova-scheduler; set '
+            f'periodic_fuzzy_delay = {_FUZZY_DELAY_S}')
     return result
 
 

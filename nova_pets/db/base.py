@@ -16,27 +16,11 @@ claim_ttl by its own monotonic clock; it voids all claims at once
 
 import abc
 import collections.abc
-import dataclasses
 import datetime
 
 from nova_pets.model import records
-from nova_pets.model import snapshot
+from nova_pets.model import snapshot as snapshot_model
 from nova_pets.model import states
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GateView:
-    """What one scheduling request of one instance meets."""
-
-    is_pet: bool
-    """It has a row in pets_instances or an open recovery."""
-    host_states: dict[str, states.HostState]
-    """Rows of the asked hosts, and of all that are not up: that a move of
-    what is no pet costs one read (missing: no row, so up)."""
-    recovery: records.Recovery | None
-    """The open one."""
-    attempt: records.Attempt | None
-    """Its open attempt."""
 
 
 class Store(abc.ABC):
@@ -82,7 +66,7 @@ class Store(abc.ABC):
     # -- one read ------------------------------------------------------------
 
     @abc.abstractmethod
-    def snapshot(self) -> snapshot.StoreSnapshot:
+    def snapshot(self) -> snapshot_model.StoreSnapshot:
         ...
 
     # -- hosts ---------------------------------------------------------------
@@ -169,7 +153,8 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def gate_view(self, instance_uuid: str,
-                  hosts: collections.abc.Collection[str]) -> GateView:
+                  hosts: collections.abc.Collection[str]
+                  ) -> snapshot_model.GateView:
         """One statement: what the gate needs about one instance and the
         hosts that its request excludes."""
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scheduler's filters ask and tell; every question one statement.
 
-Decides nothing: scheduler/gate.py does. An unknown state of a host (a row of
+Decides nothing: planning/gating.py does. An unknown state of a host (a row of
 another version) is reported as quarantined, the state in which nothing goes
 there or leaves; an unreadable open recovery or attempt raises, so that the
 gate refuses instead of taking the instance for untouched.
@@ -13,13 +13,13 @@ import typing
 import sqlalchemy as sa
 
 from nova_pets import exception
-from nova_pets.db import base
 from nova_pets.db import claims
 from nova_pets.db import history
 from nova_pets.db import models
 from nova_pets.db import rows
 from nova_pets.db import session
 from nova_pets.model import records
+from nova_pets.model import snapshot
 from nova_pets.model import states
 
 ATTEMPTS = models.ATTEMPTS
@@ -43,7 +43,7 @@ class GateRows:
     _actor: str
 
     def gate_view(self, instance_uuid: str,
-                  hosts: collections.abc.Collection[str]) -> base.GateView:
+                  hosts: collections.abc.Collection[str]) -> snapshot.GateView:
         # One row to join everything to, as each part may be missing. The
         # hosts come first: SQLAlchemy's MySQL compiler would warn of a
         # cartesian product, as their condition names no other table.
@@ -207,7 +207,7 @@ def host_state(value: str) -> states.HostState:
         return states.HostState.QUARANTINED
 
 
-def _view(found: collections.abc.Sequence[typing.Any]) -> base.GateView:
+def _view(found: collections.abc.Sequence[typing.Any]) -> snapshot.GateView:
     first = 3
     second = first + rows.RECOVERY.width
     recovery: records.Recovery | None = None
@@ -229,7 +229,7 @@ def _view(found: collections.abc.Sequence[typing.Any]) -> base.GateView:
     # With a foreign one beside it, the gate is about our own.
     in_order = sorted(attempts.items(), key=lambda pair: (
         pair[1].kind is not states.AttemptKind.OWN, pair[0]))
-    return base.GateView(
+    return snapshot.GateView(
         is_pet=is_pet or recovery is not None, host_states=host_states,
         recovery=recovery, attempt=in_order[0][1] if in_order else None)
 

@@ -10,7 +10,6 @@ Source: design.md, section 4; specs/0004-attempt-protocol.
 import dataclasses
 import logging
 import typing
-import uuid
 
 from nova_pets import exception
 from nova_pets.compute import base as compute_base
@@ -27,6 +26,7 @@ from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import machine
 from nova_pets.planning import recoveries
+from nova_pets.planning import safety
 from nova_pets.planning import settling
 from nova_pets.planning import verifying
 
@@ -40,7 +40,7 @@ AGAIN_S = 1.0
 PROBE_S = 10.0
 
 _AT_ONCE = frozenset({'destination_down', 'foreign_evacuation',
-                      'operator_retry', 'claim_refused'})
+                      'operator_retry', 'claim_refused', 'leftover_room'})
 """Reasons of an ended attempt after which the next one need not wait."""
 
 
@@ -49,7 +49,7 @@ class AttemptDriver:
                  door: compute_base.ComputeDoor, fencer: ports.Fencer,
                  clock: ports.Clock, memory: memory_module.Memory,
                  workers: ports.Workers,
-                 standing: standing_module.Standing):
+                 standing: standing_module.Standing, new_id: ports.NewId):
         self._store = store
         self._door = door
         self._fencer = fencer
@@ -57,6 +57,7 @@ class AttemptDriver:
         self._memory = memory
         self._workers = workers
         self._standing = standing
+        self._new_id = new_id
 
     def execute(self, action: actions.Action, snap: snapshot.Snapshot,
                 policy: policy_model.Policy) -> None:
@@ -68,6 +69,10 @@ class AttemptDriver:
                 self._move(view, action)
             case actions.Hold():
                 self._hold(view, action)
+            case actions.GiveUp():
+                self._store.advance_recovery(
+                    dataclasses.replace(view.row, owner=None),
+                    view.row.generation, self._standing.id, None)
             case actions.RecordForeign():
                 self._record_foreign(view, action)
             case actions.BeginAttempt():
@@ -147,7 +152,8 @@ class AttemptDriver:
                 instance_uuid=row.instance_uuid, recovery_id=row.id)
         self._store.advance_recovery(
             dataclasses.replace(row, reason=action.reason,
-                                detail=action.detail),
+                                detail=action.detail,
+                                owner=self._standing.id),
             row.generation, self._standing.id, event)
 
     def _record_foreign(self, view: snapshot.RecoveryView,
@@ -161,7 +167,7 @@ class AttemptDriver:
         self._write(row, new, records.Attempt(
             id=None, recovery_id=row.id, instance_uuid=row.instance_uuid,
             number=row.attempts, kind=states.AttemptKind.FOREIGN,
-            request_id=request_id, source=row.source,
+            request_id=f'{request_id}@{row.id}', source=row.source,
             gate=states.Gate.CLOSED, migration_id=action.migration_id,
             destination=action.destination, reason='foreign_evacuation',
             detail=action.detail))
@@ -174,14 +180,14 @@ class AttemptDriver:
         row = self._claim(view.row)
         assert row.id is not None  # nosec: rows read have an id
         new = machine.advance_recovery(
-            row, 'begin', reason='attempt_begun',
+            row, 'begin', reason='attempt_begun', detail=action.detail,
             changes={'attempts': row.attempts + 1, 'urgent': False,
                      'desired_power': action.desired_power,
                      'destination': None})
         row, attempt = self._write(row, new, records.Attempt(
             id=None, recovery_id=row.id, instance_uuid=row.instance_uuid,
             number=row.attempts + 1, kind=states.AttemptKind.OWN,
-            request_id=f'req-{uuid.uuid4()}', source=row.source,
+            request_id=f'req-{self._new_id()}', source=row.source,
             migration_floor=action.migration_floor))
         assert attempt is not None  # nosec: it was written
         try:
@@ -192,6 +198,9 @@ class AttemptDriver:
             self._not_sent(row, attempt, 'claim_refused', str(error), 0.5)
         except exception.InstanceGone as error:
             self._not_sent(row, attempt, 'deleted', str(error), 0.5)
+        except exception.LeftoverRoom as error:
+            self._step(row, attempt, 'uncertain', 'leftover_room',
+                       str(error), gate=states.Gate.CLOSED)
         except exception.EvacuateRefused as error:
             self._unclaim(row, action)
             self._not_sent(row, attempt, 'nova_refused', str(error),
@@ -210,6 +219,10 @@ class AttemptDriver:
         self._guard_fence(snap, row, policy)
         for host in sorted(self._door.allocated_hosts(row.instance_uuid) -
                            {row.source}):
+            if safety.destination_state(snap, host) not in (
+                    states.PROVEN_OFF):
+                raise exception.LeftoverRoom(uuid=row.instance_uuid,
+                                             host=host)
             self._standing.guard(row.owner)
             self._door.remove_allocations(row.cell_uuid, row.instance_uuid,
                                           host)
@@ -382,10 +395,14 @@ class AttemptDriver:
                    outcome=outcome if closes else None, **changes)
 
     def _show_wait(self, row: records.Recovery, step: settling.Wait) -> None:
-        if row.reason == step.reason and row.detail == step.detail:
+        destination = step.host or row.destination
+        if (row.reason, row.detail, row.destination) == (
+                step.reason, step.detail, destination):
             return
         self._store.advance_recovery(
-            dataclasses.replace(row, reason=step.reason, detail=step.detail),
+            dataclasses.replace(row, reason=step.reason, detail=step.detail,
+                                destination=destination,
+                                owner=self._standing.id),
             row.generation, self._standing.id, records.Event(
                 code=step.reason, text=step.detail,
                 actor=self._standing.actor, host=row.source,
@@ -412,6 +429,7 @@ class AttemptDriver:
             except exception.InstanceGone:
                 found = settling.Findings(observations.Trace(None))
             if isinstance(step, settling.ChangePower):
+                self._memory.restart(('task', row.id))
                 return found, settling.Wait('restoring_power')
         return found, step
 
@@ -436,6 +454,10 @@ class AttemptDriver:
                 self._door.remove_allocations(cell, instance, host)
                 return dataclasses.replace(found, allocations=frozenset(
                     self._door.allocated_hosts(instance)))
+            case settling.Allocate(host):
+                self._door.allocate(cell, instance, host)
+                return dataclasses.replace(found, allocations=frozenset(
+                    self._door.allocated_hosts(instance)) | {host})
             case settling.DeleteAccepted(migration_id):
                 self._door.delete_accepted(cell, migration_id)
             case settling.CloseMigration(migration_id, expected, status):
@@ -468,7 +490,7 @@ class AttemptDriver:
 
         def decide(found: settling.Findings) -> settling.Step:
             return verifying.next_step(row, found, snap, policy,
-                                       view.state_s)
+                                       view.state_s, self._task_s(row, found))
 
         _, step = self._steps(view, decide)
         if isinstance(step, settling.Wait):
@@ -479,6 +501,14 @@ class AttemptDriver:
                        if step.destination else {})
             self._step(row, None, step.event, step.reason, step.detail,
                        **changes)
+
+    def _task_s(self, row: records.Recovery, found: settling.Findings
+                ) -> float:
+        """Return how long its task_state has been what it is."""
+        instance = found.trace.instance
+        return self._memory.since_s(
+            ('task', row.id), instance and instance.task_state,
+            self._clock.monotonic())
 
 
 def _find(snap: snapshot.Snapshot, action: actions.Action

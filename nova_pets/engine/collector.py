@@ -7,6 +7,7 @@ monotonic clock. What could not be read is absent, never guessed.
 
 import collections
 import collections.abc
+import itertools
 import logging
 
 from nova_pets import exception
@@ -21,6 +22,7 @@ from nova_pets.model import policy as policy_model
 from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
+from nova_pets.planning import safety
 
 LOG = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ PROBE_EVERY_S = 1.0
 ADDRESSES_EVERY_S = 60.0
 CONDUCTORS_EVERY_S = 10.0
 PING_CONDUCTOR_S = 5.0
+REFERENCES = 3
+"""Living hosts that the witnesses are tried on while some host is not up."""
 OPERATOR_EVERY_S = 5.0
 """How often the traces of recoveries that need an operator are read."""
 
@@ -82,12 +86,14 @@ class Collector:
         rows = self._host_rows(stored)
         is_troubled = any(row.state is not H.UP for row in rows.values())
         self._read_conductors(is_troubled)
-        self._probe(rows, policy)
+        references = self._references(rows, policy) if is_troubled else []
+        self._probe(rows, policy, references)
         live = frozenset(engine.id for engine in stored.engines)
         busy = self._workers.busy()
         new_orders = self._new_orders(stored)
         recoveries = self._recoveries(stored, busy, me, live)
-        why_not_sane = self._why_not_sane(policy, is_troubled)
+        why_not_sane = (self._why_not_sane(policy, is_troubled) or
+                        self._why_blind(references, policy))
         return snapshot.Snapshot(
             me=me, is_sane=not why_not_sane, why_not_sane=why_not_sane,
             hosts={name: self._host_view(row, stored, policy)
@@ -152,6 +158,7 @@ class Collector:
             row=row, service=service,
             silent_s=self._memory.silent_s(row.host, row.cell_uuid),
             count_moved=count_moved,
+            has_moved=self._memory.has_moved(row.host),
             evidence=self._memory.evidence(row.host, now),
             state_s=self._memory.since_s(
                 ('host', row.host),
@@ -174,23 +181,48 @@ class Collector:
 
     # -- witnesses -----------------------------------------------------------
 
+    def _references(self, rows: dict[str, records.Host],
+                    policy: policy_model.Policy) -> list[str]:
+        """Return some hosts whose heartbeat moves: whoever does not see
+        those may not say that another one is silent."""
+        moving_s = 0.75 * policy.suspect_heartbeats * policy.report_interval_s
+        found = (name for name, row in sorted(rows.items())
+                 if row.state is H.UP and name in self._services and
+                 self._memory.silent_s(name, row.cell_uuid) < moving_s)
+        return list(itertools.islice(found, REFERENCES))
+
     def _probe(self, rows: dict[str, records.Host],
-               policy: policy_model.Policy) -> None:
-        """Send the witnesses out to whoever is silent or in trouble."""
+               policy: policy_model.Policy, references: list[str]) -> None:
+        """Send the witnesses out to whoever is silent or in trouble, and
+        those of the machine itself to the references, too."""
         suspect_s = policy.suspect_heartbeats * policy.report_interval_s
-        now = self._clock.monotonic()
         for name, row in sorted(rows.items()):
             silent_s = self._memory.silent_s(name, row.cell_uuid)
-            if row.state not in _WATCHED and silent_s < 0.75 * suspect_s:
+            if row.state in _WATCHED or silent_s >= 0.75 * suspect_s:
+                self._send_out(row, self.detectors)
+            elif name in references:
+                self._send_out(row, tuple(
+                    detector for detector in self.detectors
+                    if detector.path is states.WitnessPath.HOST))
+
+    def _send_out(self, row: records.Host,
+                  detectors: tuple[detectors_base.Detector, ...]) -> None:
+        now = self._clock.monotonic()
+        target = detectors_base.Target(
+            row.host, row.cell_uuid, self._address(row.host))
+        for detector in detectors:
+            key = ('probe', (row.host, detector.name))
+            if self._memory.is_quiet(key, now):
                 continue
-            target = detectors_base.Target(
-                name, row.cell_uuid, self._address(name))
-            for detector in self.detectors:
-                key = ('probe', (name, detector.name))
-                if self._memory.is_quiet(key, now):
-                    continue
-                self._memory.quiet(key, now + PROBE_EVERY_S)
-                self._workers.submit(key, self._look(detector, target))
+            self._memory.quiet(key, now + PROBE_EVERY_S)
+            self._workers.submit(key, self._look(detector, target))
+
+    def _why_blind(self, references: list[str],
+                   policy: policy_model.Policy) -> str:
+        now = self._clock.monotonic()
+        return safety.why_blind(
+            {name: self._memory.evidence(name, now) for name in references},
+            policy)
 
     def _look(self, detector: detectors_base.Detector,
               target: detectors_base.Target
@@ -236,7 +268,7 @@ class Collector:
                     known = self._conductors.get(host)
                     if known is None or known[0] != count:
                         self._conductors[host] = (count, now)
-                for host in set(self._conductors) - set(found):
+                for host in sorted(self._conductors.keys() - found.keys()):
                     del self._conductors[host]
         if not is_troubled or self._memory.is_quiet(
                 ('probe', 'conductor'), now):

@@ -12,12 +12,14 @@ import datetime
 import logging
 import threading
 import typing
+import uuid
 
 from nova_pets import exception
 from nova_pets.compute import base as compute_base
 from nova_pets.db import base as db_base
 from nova_pets.detectors import base as detectors_base
 from nova_pets.engine import attempts
+from nova_pets.engine import auditing
 from nova_pets.engine import collector
 from nova_pets.engine import executor
 from nova_pets.engine import memory
@@ -41,6 +43,12 @@ ORDERS_EVERY_S = 10.0
 TAG_EVERY_S = 5.0
 REPORT_EVERY_S = 15.0
 SCHEMA_EVERY_S = 60.0
+AUDIT_EVERY_S = 600.0
+AUDIT_FIRST_S = 60.0
+"""An engine that has just begun looks at other things first."""
+REST_TTLS = 3
+"""How long an engine that does not trust its view lets others try."""
+AUDIT_AGAIN_S = 10.0
 STANDSTILL_S = 30.0
 """Pause while the schema does not fit."""
 
@@ -48,6 +56,10 @@ STANDSTILL_S = 30.0
 def _utc_now() -> datetime.datetime:
     """The time of day, naive UTC; for timed orders of people only."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
 
 
 class Engine:
@@ -61,12 +73,15 @@ class Engine:
                  template: records.Engine,
                  tenant_settings: frozenset[str],
                  mode_now: ports.ModeNow, read_interval_s: float = 300.0,
-                 utc_now: typing.Callable[[], datetime.datetime] = _utc_now):
+                 utc_now: typing.Callable[[], datetime.datetime] = _utc_now,
+                 new_id: ports.NewId = _new_id,
+                 audits: compute_base.AuditDoor | None = None):
         """
         :param detectors: makes them, given who reads the services.
         :param template: this engine's row but for id and counters.
         :param read_interval_s: how often each healthy host's fence is
             looked at.
+        :param audits: None: nothing is audited.
         """
         self._store = store
         self._clock = clock
@@ -77,14 +92,20 @@ class Engine:
         self._utc_now = utc_now
         self._read_interval_s = read_interval_s
         self.memory = memory.Memory()
-        self.standing = standing.Standing(store, clock, template, policy)
+        self.standing = standing.Standing(
+            store, clock, template, policy, new_id)
         self._tags = tagging.Tagging(store, door, tenant_settings)
         self._collector = collector.Collector(
             store, door, (), fencer, clock, self.memory, workers, self._tags)
         self._collector.detectors = detectors(self._collector, self.memory)
         self._mender = mending.Mender(store, door, self.standing)
+        self._auditor = auditing.Auditor(
+            store, door, audits, self.standing) if audits else None
+        self._is_sane = False
+        self._has_begun_audits = False
         driver = attempts.AttemptDriver(
-            store, door, fencer, clock, self.memory, workers, self.standing)
+            store, door, fencer, clock, self.memory, workers, self.standing,
+            new_id)
         self.executor = executor.Executor(
             store, door, fencer, clock, self.memory, workers, self.standing,
             self._tags, driver)
@@ -114,6 +135,9 @@ class Engine:
         plan = planner.plan(snap, policy)
         for action in plan.actions:
             self.executor.execute(action, snap, policy)
+        self._is_sane = snap.is_sane
+        if self._let_peers_try(snap, stored, policy):
+            return 0.0
         if self._is_first(stored):
             self._housekeeping(stored, policy)
         self._is_troubled = any(
@@ -122,6 +146,25 @@ class Engine:
                  for view in snap.recoveries)
         self._report = self._describe(snap, plan.waits, why_mode, stored)
         return self._pace(policy)
+
+    def _let_peers_try(self, snap: snapshot.Snapshot,
+                       stored: snapshot.StoreSnapshot,
+                       policy: policy_model.Policy) -> bool:
+        """Step back when my own view has not been good for as long as a
+        claim lasts and another engine observes: what I own would wait for
+        me, and the trouble may be mine alone."""
+        now = self._clock.monotonic()
+        bad_s = self.memory.since_s(('turn', 'sane'), snap.is_sane, now)
+        has_peers = any(engine.slot is not None and
+                        engine.id != self.standing.id
+                        for engine in stored.engines)
+        if snap.is_sane or bad_s < policy.claim_ttl_s or not has_peers:
+            return False
+        LOG.warning('stepping back for another engine: %s',
+                    snap.why_not_sane)
+        self.memory.restart(('turn', 'sane'))
+        self.standing.step_back(REST_TTLS * policy.claim_ttl_s)
+        return True
 
     def _check_schema(self) -> None:
         """:raises SchemaMismatch: neither mine nor one step newer."""
@@ -136,7 +179,7 @@ class Engine:
         self.standing.watch_peers(engines)
         if self.standing.seek_slot(engines):
             return 0.0
-        return self._policy.claim_ttl_s
+        return self.standing.idle_pause_s(engines)
 
     def _pace(self, policy: policy_model.Policy) -> float:
         if self._is_troubled:
@@ -166,6 +209,43 @@ class Engine:
         if not self.memory.is_quiet(('turn', 'orders'), now):
             self.memory.quiet(('turn', 'orders'), now + ORDERS_EVERY_S)
             self._end_timed_orders(stored)
+        self._audit(stored, policy, now)
+
+    def _audit(self, stored: snapshot.StoreSnapshot,
+               policy: policy_model.Policy, now: float) -> None:
+        """Audit when a person asks for it, and slowly by myself."""
+        if self._auditor is None:
+            return
+        auditor = self._auditor
+        order = next((control for control in stored.controls if
+                      control.kind is states.ControlKind.AUDIT), None)
+        key = ('turn', 'audit')
+        if policy.mode is not states.Mode.ACT:
+            if order is not None:
+                self._store.end_control(
+                    order, self.standing.actor,
+                    f'nothing was mended: mode is {policy.mode}')
+            return
+        if not self._has_begun_audits:
+            self._has_begun_audits = True
+            self.memory.quiet(key, now + AUDIT_FIRST_S)
+        if order is not None:
+            # What could not be carried out is tried again, but not in
+            # every cycle.
+            key = ('turn', f'audit {order.id}')
+        if self.memory.is_quiet(key, now) or self._why_not_mend():
+            return
+        self.memory.quiet(key, now + (AUDIT_EVERY_S if order is None
+                                      else AUDIT_AGAIN_S))
+        self._workers.submit(('turn', 'audit'), lambda: auditor.turn(
+            self._why_not_mend, order))
+
+    def _why_not_mend(self) -> str | None:
+        mode, _ = self._mode_now()
+        if mode is not states.Mode.ACT:
+            return f'mode is {mode}'
+        return None if self._is_sane else 'this engine does not trust ' \
+            'its own view'
 
     def _end_timed_orders(self, stored: snapshot.StoreSnapshot) -> None:
         """A maintenance ends when the database's clock and mine have both

@@ -24,9 +24,9 @@ from nova_pets.model import reasons
 from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
-from nova_pets.planning import instance_states
 from nova_pets.planning import machine
-from nova_pets.planning import protection
+from nova_pets.planning import opening
+from nova_pets.planning import safety
 
 LOG = logging.getLogger(__name__)
 
@@ -71,8 +71,9 @@ class Executor:
                 self._work(row.host, lambda: self._fence(row, action,
                                                          policy))
             case actions.ForceDown():
-                row = snap.hosts[action.host].row
-                self._work(row.host, lambda: self._force_down(row))
+                view = snap.hosts[action.host]
+                self._work(view.row.host, lambda: self._force_down(
+                    view.row, _was_forced_up(view)))
             case actions.ForceUp():
                 row = snap.hosts[action.host].row
                 self._work(row.host, lambda: self._force_up(row))
@@ -155,7 +156,7 @@ class Executor:
 
         def may_act() -> str | None:
             return (self._standing.why_not_act(row.owner) or
-                    self._sign_of_life(row))
+                    self._sign_of_life(row, policy))
 
         may_act_now = may_act()
         if may_act_now:
@@ -178,14 +179,19 @@ class Executor:
             'fence_failed' if is_last else 'fence_retry',
             evidence=evidence), result.detail)
 
-    def _sign_of_life(self, row: records.Host) -> str | None:
-        """I4: a heartbeat that moved since the intent forbids the act."""
+    def _sign_of_life(self, row: records.Host,
+                      policy: policy_model.Policy) -> str | None:
+        """I4: what forbids the act although it was decided: a heartbeat, or
+        any witness that sees life; a person's order passes the latter."""
+        now = self._clock.monotonic()
         silent_s = self._memory.silent_s(row.host, row.cell_uuid)
-        age_s = self._memory.read_age_s(row.cell_uuid,
-                                        self._clock.monotonic())
+        age_s = self._memory.read_age_s(row.cell_uuid, now)
         if age_s is None or silent_s <= 0:
             return f'{row.host} shows a moving heartbeat'
-        return None
+        if row.reason == 'operator_fence':
+            return None
+        return safety.sign_of_life(self._memory.evidence(row.host, now),
+                                   policy)
 
     def _count(self, row: records.Host) -> int | None:
         """Return report_count read now, after the power read OFF."""
@@ -194,16 +200,23 @@ class Executor:
                 return service.report_count
         return self._memory.count(row.host)
 
-    def _force_down(self, row: records.Host) -> None:
+    def _force_down(self, row: records.Host,
+                    was_forced_up: bool = False) -> None:
+        """Mark it as ours first: a host that comes back in between is to be
+        released from it by us."""
         row = self.claim(row)
+        if not row.forced_down:
+            row = self.write(
+                row, dataclasses.replace(row, forced_down=True),
+                records.Event(code='not_forced_down',
+                              text='forced down in nova',
+                              actor=self._standing.actor, host=row.host))
         self._standing.guard(row.owner)
         self._door.set_forced_down(row.cell_uuid, row.host, True)
-        if not row.forced_down:
-            self.write(row, dataclasses.replace(row, forced_down=True),
-                       records.Event(code='not_forced_down',
-                                     text='forced down in nova',
-                                     actor=self._standing.actor,
-                                     host=row.host))
+        if was_forced_up:
+            self._store.record(records.Event(
+                code='forced_up_by_others', text='forced down again',
+                actor=self._standing.actor, host=row.host))
 
     def _force_up(self, row: records.Host) -> None:
         row = self.claim(row)
@@ -250,25 +263,16 @@ class Executor:
     def _open(self, row: records.Host, policy: policy_model.Policy) -> None:
         """Read the host's pets afresh and create the missing records."""
         row = self.claim(row)
-        found = self._tags.pets_on(row, policy)
-        new = []
-        for instance, pet in found:
-            blocking = [code for code in pet.unprotected
-                        if code in protection.BLOCKING]
-            original = instance_states.original_vm_state(instance)
-            new.append(records.Recovery(
-                id=None, instance_uuid=pet.instance_uuid,
-                cell_uuid=pet.cell_uuid, project_id=pet.project_id,
-                name=pet.name, source=row.host, epoch=row.epoch,
-                state=(states.RecoveryState.NEEDS_OPERATOR if blocking
-                       else states.RecoveryState.PENDING),
-                reason='unprotected' if blocking else 'source_down',
-                detail='; '.join(reasons.text(code) for code in blocking),
-                priority=pet.priority, original_vm_state=original,
-                desired_power=instance_states.desired_power(
-                    original, instance.task_state),
-                is_bfv=pet.is_bfv, disk=pet.disk,
-                storage_domain=pet.storage_domain))
+        given_up = opening.given_up(
+            row, self._store.recoveries(
+                host=row.host, state=states.RecoveryState.ABANDONED),
+            self._store.controls(only_active=False))
+        found = [opening.opened(row, instance, pet) for instance, pet
+                 in self._tags.pets_on(row, policy)
+                 if pet.instance_uuid not in given_up]
+        self._say_left_alone(row, [one for one in found if isinstance(
+            one, opening.LeftAlone)])
+        new = [one for one in found if isinstance(one, records.Recovery)]
         created = 0
         if new:
             created = self._store.open_recoveries(new, records.Event(
@@ -277,3 +281,24 @@ class Executor:
         if created:
             LOG.info('host %s: %d recoveries opened', row.host, created)
         self._memory.opened(row.host, (row.epoch, row.state))
+
+    def _say_left_alone(self, row: records.Host,
+                        pets: list[opening.LeftAlone]) -> None:
+        """Once in each epoch; a host is opened several times in one."""
+        mark = {'epoch': row.epoch}
+        for one in pets:
+            told = self._store.history(
+                instance_uuid=one.pet.instance_uuid, host=row.host)
+            if any(event.code == one.reason and event.evidence == mark
+                   for event in told):
+                continue
+            self._store.record(records.Event(
+                code=one.reason, text=f'left alone: {one.about}',
+                actor=self._standing.actor, host=row.host,
+                instance_uuid=one.pet.instance_uuid, evidence=mark))
+
+
+def _was_forced_up(view: snapshot.HostView) -> bool:
+    """What we had set is not in nova (any more)."""
+    return (view.row.forced_down and view.service is not None and
+            not view.service.forced_down)

@@ -26,6 +26,7 @@ class Memory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, tuple[int, float]] = {}
+        self._has_moved: set[str] = set()
         self._read_at: dict[str, float] = {}
         self._words: dict[tuple[str, str], _Word] = {}
         self._power_off_at: dict[str, float] = {}
@@ -48,8 +49,12 @@ class Memory:
             self._read_at[cell_uuid] = now
             for service in services:
                 known = self._counts.get(service.host)
-                if (known is None or was_blind or
-                        known[0] != service.report_count):
+                is_other = known is None or known[0] != service.report_count
+                if known is None or was_blind:
+                    self._has_moved.discard(service.host)
+                elif is_other:
+                    self._has_moved.add(service.host)
+                if was_blind or is_other:
                     self._counts[service.host] = (service.report_count, now)
 
     def silent_s(self, host: str, cell_uuid: str) -> float:
@@ -60,6 +65,12 @@ class Memory:
             if known is None or read_at is None:
                 return 0.0
             return max(read_at - known[1], 0.0)
+
+    def has_moved(self, host: str) -> bool:
+        """Whether progress was seen since I began to watch: a silence that
+        is short because I have not looked for longer is no life."""
+        with self._lock:
+            return host in self._has_moved
 
     def count(self, host: str) -> int | None:
         with self._lock:
@@ -127,6 +138,11 @@ class Memory:
                 self._since[key] = (value, now)
                 return 0.0
             return now - known[1]
+
+    def restart(self, key: typing.Any) -> None:
+        """Let ``since_s`` of this key count from its next call."""
+        with self._lock:
+            self._since.pop(key, None)
 
     def opened(self, host: str, mark: typing.Any) -> None:
         with self._lock:

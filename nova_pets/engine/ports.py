@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an engine needs from outside, besides the bases: time, threads, power.
+"""What an engine needs from outside, besides the bases.
 
-Protocols only; wiring hands the real ones in, tests and the simulator their
-own.
+Time, threads, power and new identities. Protocols only; wiring hands the real
+ones in, tests and the simulator their own.
 """
 
 import collections.abc
@@ -68,6 +68,9 @@ class Workers(typing.Protocol):
     def busy(self) -> frozenset[tuple[str, typing.Any]]:
         ...
 
+
+NewId = collections.abc.Callable[[], str]
+"""A uuid that nobody else has: of an engine, and of a request."""
 
 ModeNow = collections.abc.Callable[[], tuple[states.Mode, str]]
 """The mode that counts now (kill switch), and why."""

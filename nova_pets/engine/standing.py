@@ -13,7 +13,6 @@ different rates.
 
 import dataclasses
 import logging
-import uuid
 
 from nova_pets import exception
 from nova_pets.db import base as db_base
@@ -25,22 +24,29 @@ from nova_pets.model import states
 LOG = logging.getLogger(__name__)
 
 MARGIN = 0.6
-IDLE_TTLS = 8
-"""An engine without a slot owns nothing and renews slowly: it is deposed,
-for tidiness only, after this many claim_ttl."""
+REST_TTLS = 8
+"""Of the engines without a slot on one host, the newest is the reserve and
+looks for a free one every claim_ttl; the others every so many of them, or
+the idle cost would grow with the workers of the cloud."""
+IDLE_TTLS = 20
+"""An engine without a slot owns nothing: it is deposed, for tidiness only,
+after this many claim_ttl. More than twice REST_TTLS."""
 
 
 class Standing:
     def __init__(self, store: db_base.Store, clock: ports.Clock,
-                 template: records.Engine, policy: policy_model.Policy):
+                 template: records.Engine, policy: policy_model.Policy,
+                 new_id: ports.NewId):
         self._store = store
         self._clock = clock
         self._policy = policy
+        self._new_id = new_id
         self.engine = template
         self._renewed_at: float | None = None
         self._peers: dict[str, tuple[int, float]] = {}
         """{engine id: (renewals, since when by my clock)}"""
         self._was_polite = False
+        self._rests_until = 0.0
 
     @property
     def id(self) -> str:
@@ -58,7 +64,7 @@ class Standing:
         """Begin anew under a fresh id; all earlier claims are void."""
         started = self._clock.monotonic()
         self.engine = dataclasses.replace(
-            self.engine, id=str(uuid.uuid4()), slot=None, renewals=0)
+            self.engine, id=self._new_id(), slot=None, renewals=0)
         self._store.register_engine(self.engine)
         self._renewed_at = started
 
@@ -139,6 +145,8 @@ class Standing:
         mine has a slot already, so that one dead machine takes not all."""
         if self.has_slot:
             return True
+        if self._clock.monotonic() < self._rests_until:
+            return False
         taken = {peer.slot for peer in engines if peer.slot is not None}
         free = [slot for slot in range(self._policy.engines)
                 if slot not in taken]
@@ -156,6 +164,26 @@ class Standing:
         LOG.info('engine %s/%s observes in slot %d', self.engine.host,
                  self.engine.worker, free[0])
         return True
+
+    def idle_pause_s(self, engines: tuple[records.Engine, ...]) -> float:
+        """Return the time until my next look for a free slot.
+
+        The newest is the likeliest to live: what a restart left behind is
+        older. While it is gone the next look of the others is late, and the
+        reserves of other hosts are not.
+
+        :param engines: as just read, by the time of their start.
+        """
+        mine = [peer.id for peer in engines if peer.slot is None and
+                peer.host == self.engine.host]
+        is_reserve = not mine or mine[-1] == self.id
+        return self._policy.claim_ttl_s * (1 if is_reserve else REST_TTLS)
+
+    def step_back(self, seconds: float) -> None:
+        """Give everything up and try for no slot for a while: a peer may
+        see better."""
+        self._rests_until = self._clock.monotonic() + seconds
+        self.resign()
 
     def resign(self) -> None:
         """Give everything up, so that peers need not wait."""

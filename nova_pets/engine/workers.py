@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads for outside calls, so that a slow device delays nobody's renewal.
+"""Runs outside calls beside the cycle, so that a slow device delays nobody.
 
-One pool per engine, made after fork. A call that raises is logged, never
-lost silently; its row is taken up again by the next cycle.
+One per engine, made after fork. A call that raises is logged, never lost
+silently; its row is taken up again by the next cycle.
 """
 
 import collections.abc
@@ -15,24 +15,28 @@ from nova_pets import exception
 
 LOG = logging.getLogger(__name__)
 
+Call = collections.abc.Callable[[], None]
 
-class ThreadWorkers:
-    """:param size: calls at once; further ones wait in order."""
 
-    def __init__(self, size: int):
-        self._pool = concurrent.futures.ThreadPoolExecutor(
-            max_workers=size, thread_name_prefix='pets')
+class Workers:
+    """At most one call per key.
+
+    :param spawn: has a call run beside the caller, now or later; raises
+        RuntimeError when that is over.
+    """
+
+    def __init__(self, spawn: collections.abc.Callable[[Call], typing.Any]):
+        self._spawn = spawn
         self._lock = threading.Lock()
         self._busy: set[tuple[str, typing.Any]] = set()
 
-    def submit(self, key: tuple[str, typing.Any],
-               call: collections.abc.Callable[[], None]) -> bool:
+    def submit(self, key: tuple[str, typing.Any], call: Call) -> bool:
         with self._lock:
             if key in self._busy:
                 return False
             self._busy.add(key)
         try:
-            self._pool.submit(self._run, key, call)
+            self._spawn(lambda: self._run(key, call))
         except RuntimeError:  # shut down meanwhile
             with self._lock:
                 self._busy.discard(key)
@@ -43,12 +47,7 @@ class ThreadWorkers:
         with self._lock:
             return frozenset(self._busy)
 
-    def stop(self) -> None:
-        """Let running calls end by themselves; start no waiting one."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _run(self, key: tuple[str, typing.Any],
-             call: collections.abc.Callable[[], None]) -> None:
+    def _run(self, key: tuple[str, typing.Any], call: Call) -> None:
         try:
             call()
         except exception.RowConflict as error:
@@ -65,3 +64,16 @@ class ThreadWorkers:
         finally:
             with self._lock:
                 self._busy.discard(key)
+
+
+class ThreadWorkers(Workers):
+    """:param size: calls at once; further ones wait in order."""
+
+    def __init__(self, size: int):
+        self._pool = concurrent.futures.ThreadPoolExecutor(
+            max_workers=size, thread_name_prefix='pets')
+        super().__init__(self._pool.submit)
+
+    def stop(self) -> None:
+        """Let running calls end by themselves; start no waiting one."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -19,6 +19,8 @@ class Characteristics:
     can_power_on: bool
     reports_power: bool
     """False: its state query is only an operator's word."""
+    is_fake: bool = False
+    """True: powers nothing; refused without [pets_fencing] allow_fake."""
 
 
 class FencingDriver(abc.ABC):
@@ -39,16 +41,23 @@ class FencingDriver(abc.ABC):
         :raises FencingError:
         """
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return sentences about settings that are allowed and unwise."""
+        return ()
+
     @abc.abstractmethod
     def power_state(self, timeout_s: float) -> states.PowerState:
-        """:raises FencingError: could not be asked."""
+        """:param timeout_s: the longest that this call may take, all in all.
+        :raises FencingError: could not be asked.
+        """
 
     @abc.abstractmethod
     def power_off(self, timeout_s: float) -> None:
         """Ask for an immediate power-off (never a reboot). Returning says
         only that the device took the request.
 
-        :raises FencingError: refused, or unknown whether it took it.
+        :raises FencingError: unknown whether it took it; with the field
+            is_refused: the device surely will not do it.
         """
 
     @abc.abstractmethod

@@ -3,15 +3,15 @@
 
 Reads that file and the secrets that it points at; knows no driver and asks
 no device. A literal secret is refused: the file may say where a secret is
-(``password_file``, ``password_env``), never what it is.
+(``password_file``, ``password_env``, ``password_castellan``), never what it
+is (pointers.py).
 """
 
+import collections.abc
 import dataclasses
 import fnmatch
 import hashlib
 import json
-import os
-import pathlib
 import re
 import typing
 
@@ -19,6 +19,7 @@ import jsonschema
 import yaml
 
 from nova_pets import exception
+from nova_pets.fencing import pointers
 
 Settings = dict[str, typing.Any]
 
@@ -50,9 +51,6 @@ SCHEMA: dict[str, typing.Any] = {
                         }}}}}}}}}},
 }
 
-_SECRET = re.compile(
-    r'(^|_)(password|passwd|passphrase|secret|token|community|api_key)$')
-_SECRET_POINTER = re.compile(r'^(?P<name>.+)_(?P<how>file|env)$')
 _USER_INFO = re.compile(r'://[^/@\s]*@')
 
 
@@ -123,39 +121,35 @@ def parse(text: str, path: str) -> Bindings:
     return Bindings(path, entries, _digest(entries))
 
 
-def resolve(device: Device, host: str, path: str) -> Settings:
+def resolve(device: Device, host: str, path: str,
+            read_reference: pointers.ReadReference | None = None) -> Settings:
     """Return the settings for one host: ``{host}`` filled in, secrets read.
 
     :raises BindingsInvalid: a secret cannot be read.
     """
-    result: Settings = {}
-    for name, value in device.settings.items():
-        value = _fill_in(value, host)
-        pointer = _pointer(name)
-        if pointer is None:
-            result[name] = value
-            continue
-        target, how = pointer
+    def read(name: str, way: str, where: str) -> str:
         try:
-            result[target] = _read_secret(how, str(value))
+            return pointers.read(way, where, read_reference)
         except (OSError, ValueError, KeyError) as error:
             raise _invalid(
                 path, device.line,
                 f'{name} of driver {device.driver} cannot be read: '
                 f'{type(error).__name__} {error}') from None
-    return result
+
+    return _filled(device.settings, host, read)
 
 
 def without_secrets(device: Device, host: str) -> Settings:
     """Return the settings with a word in place of each secret."""
-    result: Settings = {}
-    for name, value in device.settings.items():
-        pointer = _pointer(name)
-        if pointer is None:
-            result[name] = _fill_in(value, host)
-        else:
-            result[pointer[0]] = 'not-read'
-    return result
+    return _filled(device.settings, host,
+                   lambda name, way, where: pointers.NOT_READ)
+
+
+def warnings(device: Device, host: str) -> list[str]:
+    """Return what is unwise about the places of its secrets."""
+    found = (pointers.warning(way, _fill_in(where, host))
+             for _, _, way, where in pointers.split(device.settings))
+    return [text for text in found if text is not None]
 
 
 # -- helpers ---------------------------------------------------------------
@@ -186,40 +180,33 @@ def _refuse_literal_secrets(settings: Settings,
         line = _line(lines, (*place, name))
         if isinstance(value, dict):
             _refuse_literal_secrets(value, (*place, name), lines, path)
-        if _SECRET.search(str(name)):
-            raise _invalid(
-                path, line, f'expected {name}_file or {name}_env, found a '
-                f'literal {name}')
+        if pointers.is_secret(str(name)):
+            ways = ' or '.join(f'{name}_{way}' for way in pointers.WAYS)
+            raise _invalid(path, line,
+                           f'expected {ways}, found a literal {name}')
         if isinstance(value, str) and _USER_INFO.search(value):
             raise _invalid(
                 path, line, f'expected {name} without user and password, '
                 'found both in the address; use username and '
                 'password_file')
-        if _pointer(str(name)) and not isinstance(value, str):
+        if pointers.parse(str(name)) and not isinstance(value, str):
             raise _invalid(path, line, f'expected {name} to be text')
 
 
-def _pointer(name: str) -> tuple[str, str] | None:
-    """password_file -> ('password', 'file'); None: an ordinary setting."""
-    match = _SECRET_POINTER.match(name)
-    if match and _SECRET.search(match['name']):
-        return match['name'], match['how']
-    return None
-
-
-def _read_secret(how: str, where: str) -> str:
-    if how == 'env':
-        if where not in os.environ:
-            raise KeyError(f'environment variable {where} is not set')
-        return os.environ[where]
-    try:
-        secret = pathlib.Path(where).read_text(encoding='utf-8')
-    except UnicodeDecodeError:
-        raise ValueError(f'{where} is no UTF-8') from None
-    secret = secret.rstrip('\r\n')
-    if not secret:
-        raise ValueError(f'{where} is empty')
-    return secret
+def _filled(settings: Settings, host: str,
+            read: collections.abc.Callable[[str, str, str], str]
+            ) -> Settings:
+    result: Settings = {}
+    for name, value in settings.items():
+        pointer = pointers.parse(str(name))
+        if pointer is not None:
+            target, way = pointer
+            result[target] = read(name, way, _fill_in(value, host))
+        elif isinstance(value, dict):
+            result[name] = _filled(value, host, read)
+        else:
+            result[name] = _fill_in(value, host)
+    return result
 
 
 def _fill_in(value: typing.Any, host: str) -> typing.Any:
@@ -235,13 +222,17 @@ def _fill_in(value: typing.Any, host: str) -> typing.Any:
 def _digest(entries: tuple[Binding, ...]) -> str:
     plain = [
         [list(entry.match),
-         [[[device.driver,
-            {name: value for name, value in device.settings.items()
-             if _pointer(name) is None}]
+         [[[device.driver, _without_pointers(device.settings)]
            for device in level] for level in entry.levels]]
         for entry in entries]
     text = json.dumps(plain, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_pointers(settings: Settings) -> Settings:
+    return {name: _without_pointers(value) if isinstance(value, dict)
+            else value for name, value in settings.items()
+            if pointers.parse(str(name)) is None}
 
 
 def _lines(node: yaml.Node | None, path: str) -> dict[

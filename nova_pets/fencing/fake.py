@@ -27,12 +27,14 @@ BEHAVIOURS: dict[str, tuple[type, ...]] = {
     'refuse': (bool,),
     'drop': (bool,),
     'lie': (bool,),
+    'flap': (bool,),
     'unknown': (bool,),
     'unreachable': (bool,),
 }
 """slow: seconds from the request until off. stall: takes the request, says
 turning_off for ever, stays on. refuse: refuses the request. drop: obeys, and
-the reply is lost. lie: says off, stays on. unknown: every answer is unknown.
+the reply is lost. lie: says off, stays on. flap: says off and
+on by turns, stays on. unknown: every answer is unknown.
 unreachable: no answer at all."""
 
 
@@ -40,7 +42,8 @@ class FakeFencing(base.FencingDriver):
 
     name = 'fake'
     characteristics = base.Characteristics(
-        can_power_off=True, can_power_on=True, reports_power=True)
+        can_power_off=True, can_power_on=True, reports_power=True,
+        is_fake=True)
 
     def __init__(self, host: str, settings: dict[str, object]):
         """:param settings: state_dir (then the file is state_dir/HOST) or
@@ -74,6 +77,8 @@ class FakeFencing(base.FencingDriver):
             raise self._error('read the power', 'no answer')
         if behaviour.get('unknown'):
             return states.PowerState.UNKNOWN
+        if behaviour.get('flap'):
+            return self._flap()
         found = self._read()
         if found is not states.PowerState.ON:
             if found is states.PowerState.OFF:
@@ -96,6 +101,8 @@ class FakeFencing(base.FencingDriver):
         if behaviour.get('refuse'):
             raise self._error('power off', 'refused', is_refused=True)
         self._read()
+        if behaviour.get('flap'):
+            return
         slow_s = float(behaviour.get('slow', 0))
         if slow_s or behaviour.get('stall') or behaviour.get('lie'):
             if self._read_pending() is None:
@@ -112,6 +119,14 @@ class FakeFencing(base.FencingDriver):
         if behaviour.get('refuse'):
             raise self._error('power on', 'refused', is_refused=True)
         self._switch('on')
+
+    def _flap(self) -> states.PowerState:
+        turn = self._beside('turn')
+        if turn.exists():
+            turn.unlink()
+            return states.PowerState.ON
+        turn.touch()
+        return states.PowerState.OFF
 
     def _beside(self, suffix: str) -> pathlib.Path:
         return self._file.with_name(f'{self._file.name}.{suffix}')

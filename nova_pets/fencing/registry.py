@@ -18,6 +18,7 @@ from stevedore import extension
 from nova_pets import exception
 from nova_pets.fencing import base
 from nova_pets.fencing import bindings
+from nova_pets.fencing import pointers
 
 NAMESPACE = 'nova_pets.fencing'
 
@@ -49,15 +50,19 @@ class Registry:
     """
 
     def __init__(self, path: str, allow_fake: bool = False,
-                 drivers: Drivers | None = None):
+                 drivers: Drivers | None = None,
+                 read_reference: pointers.ReadReference | None = None):
         """:param path: [pets_fencing] bindings_file; need not exist.
         :param drivers: {name: class}; None: the installed ones.
+        :param read_reference: what password_castellan is read by.
         """
         self._path = path
         self._allow_fake = allow_fake
         self._drivers = known_drivers() if drivers is None else drivers
+        self._read_reference = read_reference
         self._lock = threading.Lock()
         self._bindings = bindings.Bindings(path)
+        self._uses_fake = False
         self._seen: tuple[int, ...] | None = None
         self._content_hash = ''
         self._problem: str | None = None
@@ -75,9 +80,9 @@ class Registry:
         return self._follow().digest
 
     def uses_fake(self) -> bool:
-        return any(device.driver == 'fake'
-                   for entry in self._follow().entries
-                   for level in entry.levels for device in level)
+        """Return whether a device is bound that powers nothing."""
+        self._follow()
+        return self._uses_fake
 
     def bound(self, hosts: collections.abc.Iterable[str]) -> frozenset[str]:
         """Return those hosts that some level could power off."""
@@ -98,6 +103,23 @@ class Registry:
                     f'{self._path}: the first one counts')
         return result
 
+    def warnings(self, hosts: collections.abc.Iterable[str]) -> list[str]:
+        """Return a sentence for each thing that is allowed and unwise."""
+        current = self._follow()
+        said: dict[tuple[int, str], list[str]] = {}
+        for host in sorted(hosts):
+            entry = current.find(host)
+            for level in entry.levels if entry else ():
+                for device in level:
+                    built = self._build(device, host,
+                                        bindings.without_secrets(device,
+                                                                 host))
+                    for text in (*built.warnings(),
+                                 *bindings.warnings(device, host)):
+                        said.setdefault((device.line, text), []).append(host)
+        return [f'{self._path} line {line}: {text} (concerns '
+                f'{_some(found)})' for (line, text), found in said.items()]
+
     def levels(self, host: str) -> Levels:
         """Return the host's devices, ready to be asked; () without any.
 
@@ -112,8 +134,8 @@ class Registry:
             return ()
         return tuple(
             tuple(self._build(device, host, bindings.resolve(
-                device, host, current.path)) for device in level)
-            for level in entry.levels)
+                device, host, current.path, self._read_reference))
+                for device in level) for level in entry.levels)
 
     # -- the file ------------------------------------------------
 
@@ -158,28 +180,40 @@ class Registry:
                 path=self._path, where='',
                 problem=f'is no UTF-8: {error.reason}') from None
         fresh = bindings.parse(decoded, self._path)
+        uses_fake = False
         for entry in fresh.entries:
             for level in entry.levels:
                 for device in level:
-                    self._check_device(device, entry.match[0])
+                    built = self._check_device(device, entry.match[0])
+                    uses_fake = uses_fake or built.characteristics.is_fake
+        self._uses_fake = uses_fake
         return fresh
 
     # -- devices ------------------------------------------------
 
-    def _check_device(self, device: bindings.Device, match: str) -> None:
+    def _check_device(self, device: bindings.Device, match: str
+                      ) -> base.FencingDriver:
         """Build it once for a host that could match, secrets left out."""
-        if device.driver == 'fake' and not self._allow_fake:
-            raise self._invalid(
-                device, 'driver fake powers nothing off: expected another '
-                'one, or [pets_fencing] allow_fake = true where no data can '
-                'be lost')
         if device.driver not in self._drivers:
             raise self._invalid(
                 device, f'expected a driver of {sorted(self._drivers)}, '
                 f'found {device.driver!r}')
+        if self._drivers[device.driver].characteristics.is_fake:
+            self._check_fake(device, device.driver)
         sample = ''.join(char for char in match if char not in '*?[]!')
         sample = sample or 'host'
-        self._build(device, sample, bindings.without_secrets(device, sample))
+        built = self._build(device, sample,
+                            bindings.without_secrets(device, sample))
+        if built.characteristics.is_fake:
+            self._check_fake(device, built.name)
+        return built
+
+    def _check_fake(self, device: bindings.Device, name: str) -> None:
+        if not self._allow_fake:
+            raise self._invalid(
+                device, f'driver {name} powers nothing off: expected another '
+                'one, or [pets_fencing] allow_fake = true where no data can '
+                'be lost')
 
     def _build(self, device: bindings.Device, host: str,
                settings: bindings.Settings) -> base.FencingDriver:
@@ -204,3 +238,8 @@ class Registry:
                  ) -> exception.BindingsInvalid:
         return exception.BindingsInvalid(
             path=self._path, where=f' line {device.line}', problem=problem)
+
+
+def _some(hosts: collections.abc.Sequence[str]) -> str:
+    more = len(hosts) - 3
+    return ', '.join(hosts[:3]) + (f' and {more} more' if more > 0 else '')

@@ -6,9 +6,9 @@ decides neither whether a host may be fenced (``may_act`` says that, before
 every request) nor what follows from a proof.
 
 The rule: a host is proven off when every device of one level reads OFF in
-one round of queries. A request that was accepted, refused or lost proves
-nothing; a device that cannot be asked is UNKNOWN, and so is one that a
-driver bug hid behind an exception.
+two rounds of queries, one after the other. A request that was accepted,
+refused or lost proves nothing; a device that cannot be asked is UNKNOWN, and
+so is one that a driver bug hid behind an exception.
 """
 
 import collections.abc
@@ -108,8 +108,8 @@ def fence(levels: Levels, clock: Clock, deadline_s: float,
 
     A level that cannot finish leaves the rest of the time to the next one.
     No device is ever powered on here, and a reboot is never asked for. A
-    level that reads OFF already is not told again; it has to read OFF twice,
-    a poll apart, because a machine in the middle of a power cycle reads OFF
+    level that reads OFF already is not told again, and its two rounds are a
+    poll apart, because a machine in the middle of a power cycle reads OFF
     for a moment.
 
     :param deadline_s: for all levels together.
@@ -162,15 +162,16 @@ class _Fence:
                level: collections.abc.Sequence[base.FencingDriver],
                deadline: float) -> bool:
         """Return True when every device of the level reads OFF."""
-        if _is_level_off(level, self._read(number, level)):
+        if self._reads_off(number, level):
             self._clock.sleep(POLL_FIRST_S)
-            if _is_level_off(level, self._read(number, level)):
+            if self._reads_off(number, level):
                 return True
         if not self._request(number, level):
             return False
         wait_s = POLL_FIRST_S
         while True:
-            if _is_level_off(level, self._read(number, level)):
+            if self._reads_off(number, level) and \
+                    self._reads_off(number, level):
                 return True
             left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
@@ -205,6 +206,11 @@ class _Fence:
                 self._refusals[label] = f'driver raised ' \
                                         f'{type(error).__name__}'
         return True
+
+    def _reads_off(self, number: int,
+                   level: collections.abc.Sequence[base.FencingDriver]
+                   ) -> bool:
+        return _is_level_off(level, self._read(number, level))
 
     def _read(self, number: int,
               level: collections.abc.Sequence[base.FencingDriver]

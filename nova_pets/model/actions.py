@@ -102,6 +102,14 @@ class MoveRecovery:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Let go of a recovery whose host another living engine drives."""
+
+    recovery_id: int
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BeginAttempt:
     """Record the intent (REQUESTING), then claim in Nova and evacuate."""
 
@@ -112,6 +120,8 @@ class BeginAttempt:
     """As read: the compare-and-swap insists on them."""
     desired_power: states.DesiredPower
     migration_floor: int
+    detail: str = ''
+    """What people, or an earlier attempt, have made of it meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,8 +170,9 @@ class EndControl:
 
 
 Action = (MoveHost | Hold | FenceHost | ForceDown | ForceUp | ReadPower |
-          OpenRecoveries | MoveRecovery | BeginAttempt | RecordForeign |
-          LocateDestination | SettleAttempt | VerifyInstance | EndControl)
+          OpenRecoveries | MoveRecovery | GiveUp | BeginAttempt |
+          RecordForeign | LocateDestination | SettleAttempt |
+          VerifyInstance | EndControl)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

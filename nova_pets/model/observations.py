@@ -59,6 +59,9 @@ class Instance:
     launched_at: datetime.datetime | None
     deleted: bool = False
     is_bfv: bool = False
+    has_ephemeral: bool = False
+    """Its flavor gives it an ephemeral disk, which lies where an image-backed
+    root disk does."""
     is_locked: bool = False
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     """Instance metadata, ha* keys only."""
@@ -94,7 +97,8 @@ class ActionEvent:
     """One instance action event."""
 
     name: str
-    """rebuild_server (conductor) or compute_rebuild_instance (D)."""
+    """rebuild_server (conductor); compute_rebuild_instance (D), and within
+    it compute_stop_instance, where it was stopped before."""
     host: str | None
     finished: bool
     result: str | None
@@ -116,3 +120,6 @@ class Trace:
     """request_id of each 'evacuate' action -> its events."""
     actions: tuple[str, ...] = ()
     """request_ids of the 'evacuate' actions, oldest first."""
+    stopped_by_nova: bool = False
+    """Its newest 'stop' action names no user: nova found its guest shut down
+    and made its row say so."""

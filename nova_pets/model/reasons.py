@@ -20,6 +20,10 @@ _RETRY = 'nova-manage pets retry {instance} --reason "..."'
 _ABANDON = 'nova-manage pets abandon {instance} --reason "..."'
 _CONFIRM = 'nova-manage pets confirm_fenced {host} --reason "..."'
 _CHECK = 'nova-manage pets check --fencing'
+_RELEASE = 'nova-manage pets release {host} --reason "..."'
+_WAIT = _ABANDON + '   (it waits for {host} to come back)'
+_RESET = 'openstack server set --state error {instance}'
+AUDIT = 'nova-manage pets audit --fix'
 
 REASONS: dict[str, Reason] = {
     # hosts
@@ -38,6 +42,9 @@ REASONS: dict[str, Reason] = {
     'forced_down_by_others': Reason(
         'somebody else forced it down in nova (evidence, and proof only '
         'with [pets_fencing] trust_forced_down)'),
+    'forced_up_by_others': Reason(
+        'forced_down was missing in nova (taken away by somebody, or it never '
+        'arrived there); it must stay as long as its pets are recovered'),
     'fence_started': Reason('being powered off'),
     'proven_off': Reason('its power reads off'),
     'confirmed_off': Reason('an operator confirmed that it is off'),
@@ -53,15 +60,17 @@ REASONS: dict[str, Reason] = {
     'life_after_proof': Reason(
         'shows life although it is proven off: wrong binding, or it was '
         'powered on; nothing is evacuated from it',
-        (_CHECK, 'nova-manage pets fence {host} --reason "..."')),
+        (_CHECK, _RELEASE,
+         'or power {host} off by hand: it is proven off anew then')),
     'proof_stale': Reason('its power has to be read again first'),
     'power_unreadable': Reason(
         'its power cannot be read now, so its proof is not fresh',
         (_CHECK,)),
     'power_not_off': Reason(
         'its power does not read off any more: nothing is evacuated '
-        'from it', (_CHECK,
-                    'nova-manage pets fence {host} --reason "..."')),
+        'from it',
+        (_CHECK, _RELEASE,
+         'or power {host} off by hand: it is proven off anew then')),
     'not_forced_down': Reason('forced_down is being set in nova'),
     'vacated': Reason(
         'every pet has left it; it may come back',
@@ -91,8 +100,17 @@ REASONS: dict[str, Reason] = {
     'operator_fence': Reason('an operator asked to fence it'),
     # recoveries
     'source_down': Reason('its host is down, not yet proven off'),
-    'source_returned': Reason('its host came back before anything was '
-                              'done'),
+    'source_returned': Reason('its host came back'),
+    'restarted_at_home': Reason(
+        'its host came back without its guest, which was started there '
+        'again'),
+    'stopped_at_home': Reason(
+        'its host came back without its guest, and somebody has stopped it '
+        'since',
+        (_RETRY + '   (starts it)', _ABANDON)),
+    'source_starting': Reason(
+        'its host shows life: nova-compute may be at its start there, and '
+        'the record of the evacuation must not vanish under it'),
     'source_proven': Reason('its host is proven off'),
     'queued': Reason('waits for its turn: priority and parallel limits'),
     'attempt_begun': Reason('evacuation requested'),
@@ -140,10 +158,20 @@ REASONS: dict[str, Reason] = {
         'its destination is alive and still at work: never released by a '
         'timeout'),
     'building_slow': Reason(
-        'its destination is alive and still at work for very long',
-        (_SHOW, 'look at nova-compute.log on its destination')),
+        'its destination is alive and still at work for very long, or its '
+        'nova-compute was restarted in between; no guest of it runs there '
+        'yet, and one may still be started',
+        (_SHOW, 'look at nova-compute.log on its destination; if the work '
+         'is lost, systemctl restart nova-compute there, and then',
+         _RETRY)),
+    'said_to_be_over': Reason(
+        'an operator says that its destination was restarted and does not '
+        'work on it any more'),
     'probe_unreachable': Reason(
         'its destination does not say whether a guest runs there'),
+    'leftover_room': Reason(
+        'it holds room on a living host that no attempt explains: that host '
+        'is asked for a guest first'),
     'adopted': Reason('its guest was found on the destination and adopted'),
     'late_cast_mended': Reason(
         'a late request of an ended attempt had written ERROR over it on '
@@ -153,12 +181,6 @@ REASONS: dict[str, Reason] = {
     'operator_retry': Reason('an operator asked for the next attempt'),
     'operator_abandon': Reason('an operator ended the recovery'),
     'operator_recover': Reason('an operator asked for its recovery'),
-    'not_evacuable': Reason(
-        'its state in nova cannot be evacuated without a person',
-        (_SHOW, _RETRY, _ABANDON)),
-    'task_elsewhere': Reason(
-        'another host works on it (migration or resize): that host must '
-        'be looked at first', (_SHOW, _RETRY, _ABANDON)),
     'being_deleted': Reason('its owner is deleting it'),
     'unprotected': Reason(
         'cannot be recovered safely by itself',
@@ -175,6 +197,125 @@ REASONS: dict[str, Reason] = {
     'control_set': Reason('an operator gave an order'),
     'tagged': Reason('its owner tagged it'),
     'purged': Reason('old rows were purged'),
+    # audit (planning/audit.py)
+    'audit_mended': Reason('an audit found it and put it right'),
+    'record_of_its_host': Reason(
+        'an evacuation record names as source the host where it lives: '
+        'nova-compute would destroy the guest when it starts there',
+        (AUDIT, 'do not restart nova-compute on {host} before')),
+    'stale_record': Reason(
+        'an evacuation record is open, and nobody works on it',
+        (AUDIT, 'openstack server migration list --server {instance}')),
+    'uncleaned_source': Reason(
+        'it was evacuated from a host that has not cleaned up since: its '
+        'old copy and allocations may still be there',
+        ('systemctl restart nova-compute on {host}, after a look at its '
+         'guests',)),
+    'stuck_rebuilding': Reason(
+        'it is in a state of rebuilding outside any recovery',
+        (AUDIT, 'openstack server event list {instance}')),
+    'leaked_allocation': Reason(
+        'it holds room on a host where it does not live', (AUDIT,)),
+    'no_allocation': Reason(
+        'it holds no room on the host where it lives',
+        ('nova-manage placement heal_allocations --instance {instance}',)),
+    'two_guests': Reason(
+        'its guest runs on two hosts at once',
+        ('virsh destroy the guest on {host}, if the other is the good one',
+         _SHOW)),
+    'orphan_guest': Reason(
+        'its guest runs on a host that nova does not know it on',
+        ('look at the guest on {host} (virsh list) before anything else',
+         _SHOW)),
+    'guest_unknown': Reason(
+        'a guest of it may be on a host that could not be asked',
+        ('look at the guests of {host} (virsh list --all)',)),
+    'pet_without_instance': Reason(
+        'it is in our tables and not in nova', (AUDIT,)),
+    'recovery_without_instance': Reason(
+        'its recovery is open, and nova does not have it any more',
+        ('nova-manage pets status', _ABANDON)),
+    # states of instances (planning/instance_states.py)
+    'was_running': Reason('it is evacuated and runs again'),
+    'was_stopped': Reason('it is evacuated and stays stopped'),
+    'was_in_error': Reason(
+        'it is evacuated, and runs or is stopped as nova last saw it; a '
+        'person is asked if nova does not know'),
+    'was_paused': Reason(
+        'its memory dies with its host: it is evacuated and stopped, and '
+        'its owner starts it'),
+    'no_task': Reason('nothing is under way, its vm_state decides'),
+    'task_died': Reason(
+        'the task dies with its host: it is evacuated as its vm_state says'),
+    'wanted_running': Reason(
+        'its owner wants it to run: it is evacuated and runs'),
+    'wanted_stopped': Reason(
+        'its owner does not want it to run: it is evacuated and stopped'),
+    'suspended': Reason(
+        'its memory is saved on the disk of its host and would be lost '
+        'elsewhere: get the host back, or give the memory up',
+        (_WAIT,
+         _RESET + '   (its memory is given up, it comes back stopped)',
+         _RETRY)),
+    'suspending': Reason(
+        'it was being suspended: whether its memory is on the disk of its '
+        'host is not known; get the host back, or give the memory up',
+        (_WAIT,
+         _RESET + '   (its memory is given up)', _RETRY)),
+    'rescued': Reason(
+        'it is in rescue: somebody mends its disk, and an evacuation would '
+        'boot from that disk',
+        ('ask its owner whether its disk may be booted',
+         _RESET + '   (it comes back stopped; its owner starts or rescues '
+         'it)', _RETRY, _ABANDON)),
+    'resized': Reason(
+        'its resize or migration is neither confirmed nor reverted: its '
+        'former host still holds its old disk and its room',
+        ('openstack server migration list --server {instance}',
+         _RESET + '   (gives up the way back)', _RETRY, _ABANDON)),
+    'resizing': Reason(
+        'it was being resized or migrated cold: its disk may be on either '
+        'host, and the other one must be looked at first',
+        ('openstack server migration list --server {instance}',
+         'look for its guest and its disk on both hosts',
+         _RESET + '   (only if its disk is whole where {host} had it, and '
+         'no guest runs)', _RETRY, _ABANDON)),
+    'migrating': Reason(
+        'it was being migrated live: its guest may run on the other host '
+        'although nova does not say so, and must be looked for there first',
+        ('openstack server migration list --server {instance}',
+         'virsh list --all on the destination of that migration',
+         _RESET + '   (only if no guest of it is there)',
+         _RETRY, _ABANDON)),
+    'offloading': Reason(
+        'it was being offloaded: its disk may be half removed; what was '
+        'shelved is in its image',
+        (_WAIT,)),
+    'unshelving': Reason(
+        'it was being unshelved: its owner wants it back, and whether its '
+        'disk is whole on its host is not known',
+        (_WAIT,
+         _RESET + '   (only if its disk is whole; it comes back stopped)',
+         _RETRY)),
+    'restoring': Reason(
+        'its owner was taking its deletion back',
+        (_RESET + '   (it comes back stopped)', _RETRY, _ABANDON)),
+    'power_unknown': Reason(
+        'it is in ERROR, and nova does not know whether it ran: ask its '
+        'owner', (_RETRY + '   (it comes back running)', _ABANDON)),
+    'shelved': Reason(
+        'its owner shelved it: nothing of it runs and nothing is lost, it '
+        'waits for its host',
+        ('to have it before: ' + _RESET,
+         'nova-manage pets recover {instance} --reason "..."   (it comes '
+         'back stopped)')),
+    'offloaded': Reason('it is shelved and on no host'),
+    'not_evacuable': Reason(
+        'its vm_state is not known here, so nothing is done without a '
+        'person', (_SHOW, _RETRY, _ABANDON)),
+    'task_elsewhere': Reason(
+        'its task_state is not known here: another host may work on it, '
+        'which must be looked at first', (_SHOW, _RETRY, _ABANDON)),
     # protection
     'no_storage_domain': Reason(
         'image-backed, and its host is in no storage domain: its disk '
@@ -182,21 +323,51 @@ REASONS: dict[str, Reason] = {
         ('openstack aggregate set --property pets:storage=NAME AGGREGATE',
          'or accept the loss: openstack server set --property '
          'ha:disk=rebuild {instance}')),
-    'vtpm': Reason('has a vTPM: nova cannot evacuate it'),
+    'vtpm': Reason(
+        'has a vTPM: nova refuses to evacuate it, and its keys are on its '
+        'host', (_WAIT,)),
     'accelerators': Reason(
-        'has accelerators: nova cannot evacuate it by itself'),
-    'shares': Reason('has shares attached: nova cannot evacuate it'),
+        'has accelerators: nova cannot evacuate it by itself',
+        (_RETRY, _WAIT)),
+    'shares': Reason(
+        'has shares attached: nova refuses to evacuate it',
+        (_WAIT,)),
     'hard_affinity': Reason(
-        'is in a hard affinity group: stock nova cannot evacuate it'),
+        'is in a hard affinity group: stock nova places it nowhere but on '
+        'its dead host',
+        ('openstack server group delete GROUP   (all its members lose the '
+         'rule)', _RETRY, _WAIT)),
+    'anti_affinity': Reason(
+        'only to a host without another of its anti-affinity group; waits '
+        'for one'),
+    'soft_group': Reason('its soft server group is only preferred'),
+    'locked': Reason('its lock does not keep it from being evacuated'),
+    'own_cell': Reason('only to hosts of its own cell; waits for room'),
+    'pinned_zone': Reason(
+        'only to hosts of the availability zone it was asked for; waits for '
+        'room'),
+    'pinned_host': Reason(
+        'the host that was forced at its boot is forgotten by nova, its '
+        'availability zone is not'),
+    'on_volume': Reason('boots from a volume, which follows it'),
+    'ephemeral_disk': Reason(
+        'its ephemeral disk is treated like a root disk on its host'),
+    'in_storage_domain': Reason(
+        'its disk is kept: only to hosts of its storage domain'),
+    'disk_given_up': Reason(
+        'its owner accepts that its disk is made anew (ha:disk=rebuild)'),
     'no_working_fence': Reason(
         'its host has no fence that was seen to work',
         (_CHECK,)),
     'bad_tag': Reason(
         'its ha tag has a value that is neither true nor false',
         ('openstack server set --property ha=true {instance}',)),
-    'never_launched': Reason('has never been launched'),
+    'never_launched': Reason(
+        'was never built to the end: there is nothing to save',
+        ('openstack server delete {instance}   (by its owner, who makes '
+         'another)',)),
     'state_not_covered': Reason(
-        'its present state in nova cannot be evacuated'),
+        'in its present state in nova it is not evacuated by itself'),
 }
 
 

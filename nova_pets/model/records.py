@@ -94,6 +94,8 @@ class Pet:
     unprotected: tuple[str, ...] = ()
     """Reason codes; empty: protected."""
     is_bfv: bool = False
+    """Boots from a volume and has no ephemeral disk besides: nothing of it
+    lies on its host."""
     storage_domain: str | None = None
     generation: int = 0
     updated_at: When = None
@@ -152,6 +154,8 @@ class Attempt:
     number: int
     kind: states.AttemptKind
     request_id: str
+    """Unique. Of one that was found in Nova, not chosen by us:
+    'REQUEST@RECOVERY', as each recovery may have to settle it."""
     source: str
     gate: states.Gate = states.Gate.ARMED
     outcome: states.Outcome = states.Outcome.OPEN
@@ -164,6 +168,11 @@ class Attempt:
     detail: str = ''
     started_at: When = None
     ended_at: When = None
+
+    @property
+    def action_id(self) -> str:
+        """The request_id that Nova keeps the action's events under."""
+        return self.request_id.partition('@')[0]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

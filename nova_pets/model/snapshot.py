@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one cycle knows: rows, observations, and ages by my own clock.
 
-Built by engine/collector.py, judged by planning. Every ``*_s`` here is
+Built by engine/collector.py, judged by planning; GateView is what one
+scheduling request meets, as the store reads it. Every ``*_s`` here is
 seconds on this engine's monotonic clock.
 """
 
@@ -33,6 +34,21 @@ class StoreSnapshot:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GateView:
+    """What one scheduling request of one instance meets."""
+
+    is_pet: bool
+    """It has a row in pets_instances or an open recovery."""
+    host_states: dict[str, states.HostState]
+    """Rows of the asked hosts, and of all that are not up: that a move of
+    what is no pet costs one read (missing: no row, so up)."""
+    recovery: records.Recovery | None
+    """The open one."""
+    attempt: records.Attempt | None
+    """Its open attempt."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class HostView:
     """One compute host as this engine sees it now."""
 
@@ -44,6 +60,8 @@ class HostView:
     first read it), counted only between successful reads."""
     count_moved: bool
     """report_count is above row.proof_count (False without a proof)."""
+    has_moved: bool = True
+    """Its report_count was seen to move since this engine began to watch."""
     evidence: tuple[observations.Evidence, ...] = ()
     state_s: float = 0.0
     """Since this engine first saw (epoch, state, fence_attempts) so."""

@@ -35,7 +35,8 @@ class HostState(enum.StrEnum):
     VACATED = 'vacated'
     """Proven off and no open recovery left. Waits for release."""
     RETURNING = 'returning'
-    """Released: nova-compute starts, cleans its evacuated guests."""
+    """Released, or back by itself while our forced_down stood: nova-compute
+    starts, cleans its evacuated guests."""
     QUARANTINED = 'quarantined'
     """Showed life although proven off, or came back too early: nothing is
     evacuated from it or to it until a person or a fresh proof decides."""
@@ -57,7 +58,9 @@ class RecoveryState(enum.StrEnum):
     """A destination has (or was sent) the work."""
     VERIFYING = 'verifying'
     """The instance's row names the destination; power and allocations are
-    put right, and the row is watched for late messages."""
+    put right, and the row is watched for late messages. Where the
+    destination is the source, that came back: nova-compute is asked whether
+    the guest runs."""
     SETTLING = 'settling'
     """An attempt failed or is unexplained; a guest may be on its
     destination. No new attempt begins before that is decided."""
@@ -207,3 +210,5 @@ class ControlKind(enum.StrEnum):
     """An operator asks for the next attempt now."""
     ABANDON = 'abandon'
     """An operator ends the instance's recovery."""
+    AUDIT = 'audit'
+    """An operator asks for an audit, and to mend what is safe, now."""

@@ -14,7 +14,7 @@ from nova_pets.model import policy as policy_model
 from nova_pets.model import snapshot
 from nova_pets.model import states
 
-_HOST_LEVEL = (states.WitnessPath.HOST, states.WitnessPath.POWER)
+HOST_LEVEL = (states.WitnessPath.HOST, states.WitnessPath.POWER)
 _LIFE_LEVEL = (states.WitnessPath.HOST, states.WitnessPath.AGENT)
 
 
@@ -28,6 +28,11 @@ class Judgement:
         raise TypeError('compare the verdict')
 
 
+def down_after_s(policy: policy_model.Policy) -> float:
+    """Return the length of a silence that is one, in seconds."""
+    return policy.down_heartbeats * policy.report_interval_s
+
+
 def judge(view: snapshot.HostView, policy: policy_model.Policy
           ) -> Judgement:
     """Return the verdict about one host, with reason and evidence."""
@@ -35,8 +40,12 @@ def judge(view: snapshot.HostView, policy: policy_model.Policy
     if view.service is None:
         return Judgement(states.Verdict.UNKNOWN, 'own_view', evidence)
     suspect_s = policy.suspect_heartbeats * policy.report_interval_s
-    down_s = policy.down_heartbeats * policy.report_interval_s
+    down_s = down_after_s(policy)
     if view.silent_s < suspect_s:
+        if not view.has_moved:
+            # I have only just begun to watch: unknown is not up.
+            return Judgement(states.Verdict.SUSPECT, 'heartbeat_silent',
+                             evidence)
         return Judgement(states.Verdict.UP, 'heartbeat_back', evidence)
     alive = signs_of_life(view, policy)
     if alive:
@@ -57,8 +66,14 @@ def judge(view: snapshot.HostView, policy: policy_model.Policy
 
 def signs_of_life(view: snapshot.HostView, policy: policy_model.Policy
                   ) -> list[observations.Evidence]:
+    """Return the fresh words of life about a host."""
+    return lively(view.evidence, policy)
+
+
+def lively(words: tuple[observations.Evidence, ...],
+           policy: policy_model.Policy) -> list[observations.Evidence]:
     """Return the fresh words of life. A BMC that says ON is none."""
-    return [word for word in view.evidence
+    return [word for word in words
             if word.path in _LIFE_LEVEL and
             word.sign is states.Sign.LIFE and
             word.age_s <= policy.evidence_max_age_s]
@@ -71,7 +86,7 @@ def all_silent(view: snapshot.HostView, policy: policy_model.Policy) -> bool:
 
 def _host_level_silence(view: snapshot.HostView,
                         policy: policy_model.Policy) -> bool:
-    return any(word.path in _HOST_LEVEL and
+    return any(word.path in HOST_LEVEL and
                word.sign is states.Sign.SILENT and
                word.age_s <= policy.evidence_max_age_s and
                word.silent_s >= policy.witness_silence_s
@@ -80,7 +95,7 @@ def _host_level_silence(view: snapshot.HostView,
 
 def _host_level_asked(view: snapshot.HostView) -> bool:
     """A witness is at it (its silence is only too young to count)."""
-    return any(word.path in _HOST_LEVEL and
+    return any(word.path in HOST_LEVEL and
                word.sign is states.Sign.SILENT for word in view.evidence)
 
 

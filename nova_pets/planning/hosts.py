@@ -76,12 +76,20 @@ def _suspect(view: snapshot.HostView, snap: snapshot.Snapshot,
     return _hold(view, judgement.reason)
 
 
+def _alive(view: snapshot.HostView, reason: str,
+           policy: policy_model.Policy) -> Actions:
+    """Up again; by way of returning where forced_down is ours to clear."""
+    if view.row.forced_down:
+        return [_move(view, 'came_back', 'waiting_for_cleanup', policy)]
+    return [_move(view, 'alive', reason, policy)]
+
+
 def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
           policy: policy_model.Policy, is_wanted: bool) -> Actions:
     judgement = detection.judge(view, policy)
     row = view.row
     if judgement.verdict is states.Verdict.UP:
-        return [_move(view, 'alive', judgement.reason, policy)]
+        return _alive(view, judgement.reason, policy)
     if not view.is_opened:
         return [actions.OpenRecoveries(row.host, row.generation, row.epoch)]
     proven = _outside_proof(view, snap, policy)
@@ -117,7 +125,7 @@ def _unproven(view: snapshot.HostView, snap: snapshot.Snapshot,
               policy: policy_model.Policy, is_wanted: bool) -> Actions:
     judgement = detection.judge(view, policy)
     if judgement.verdict is states.Verdict.UP:
-        return [_move(view, 'alive', judgement.reason, policy)]
+        return _alive(view, judgement.reason, policy)
     proven = _outside_proof(view, snap, policy)
     if proven:
         return proven
@@ -187,7 +195,10 @@ def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
     proven = _outside_proof(view, snap, policy)
     if proven:
         return proven
-    if detection.all_silent(view, policy) and snap.is_sane:
+    if (detection.all_silent(view, policy) and snap.is_sane and
+            view.state_s >= detection.down_after_s(policy)):
+        # Silent all the time since life was seen, or power: somebody may
+        # have switched it on a moment ago.
         return [_move(view, 'silent_again', 'all_silent', policy)]
     return []
 

@@ -34,7 +34,7 @@ def cause(recovery: records.Recovery | None,
     if not events:
         return None
     _, request, newest = max(events, key=lambda entry: entry[0])
-    ended = {attempt.request_id for attempt in attempts
+    ended = {attempt.action_id for attempt in attempts
              if attempt.outcome is states.Outcome.FAILED}
     is_late_failure = (
         newest.name == 'compute_rebuild_instance' and newest.finished and

@@ -21,6 +21,8 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     # A person's order, before the verdict; never against a heartbeat.
     (H.SUSPECT, 'operator_fence'): H.FENCING,
     (H.DOWN, 'alive'): H.UP,
+    # We had forced it down in an earlier epoch: it has to clean up first.
+    (H.DOWN, 'came_back'): H.RETURNING,
     (H.DOWN, 'fence'): H.FENCING,
     (H.DOWN, 'operator_fence'): H.FENCING,
     (H.DOWN, 'confirmed'): H.FENCED,
@@ -31,6 +33,7 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     (H.FENCING, 'fence_retry'): H.DOWN,
     (H.FENCING, 'confirmed'): H.FENCED,
     (H.UNPROVEN, 'alive'): H.UP,
+    (H.UNPROVEN, 'came_back'): H.RETURNING,
     (H.UNPROVEN, 'confirmed'): H.FENCED,
     (H.UNPROVEN, 'external_proof'): H.FENCED,
     (H.UNPROVEN, 'operator_fence'): H.FENCING,
@@ -60,7 +63,7 @@ attempts and operators' words are void."""
 RECOVERY_TRANSITIONS: dict[
     tuple[states.RecoveryState, str], states.RecoveryState] = {
     (R.PENDING, 'source_proven'): R.READY,
-    (R.PENDING, 'source_returned'): R.ABANDONED,
+    (R.PENDING, 'source_returned'): R.VERIFYING,
     (R.READY, 'begin'): R.REQUESTING,
     (R.READY, 'source_unproven'): R.PENDING,
     (R.READY, 'foreign_found'): R.SETTLING,
@@ -92,8 +95,7 @@ RECOVERY_TRANSITIONS: dict[
 }
 """(state, event) -> next state of a recovery."""
 
-for _state in (R.PENDING, R.READY, R.SETTLING, R.WAITING, R.VERIFYING,
-               R.SCHEDULING, R.BUILDING):
+for _state in (R.READY, R.SETTLING, R.VERIFYING):
     RECOVERY_TRANSITIONS[_state, 'needs_operator'] = R.NEEDS_OPERATOR
 for _state in (R.PENDING, R.READY, R.SETTLING, R.WAITING, R.VERIFYING,
                R.NEEDS_OPERATOR):

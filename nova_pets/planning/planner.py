@@ -43,6 +43,10 @@ def plan(snap: snapshot.Snapshot, policy: policy_model.Policy
     for view in ordered:
         if _is_mine(view, snap):
             planned += recoveries.plan_recovery(view, snap, policy)
+        elif view.row.owner == snap.me and not view.is_busy:
+            # Each would wait for the other for ever.
+            assert view.row.id is not None  # nosec: rows read have an id
+            planned.append(actions.GiveUp(view.row.id, view.row.generation))
     planned += _begin(ordered, snap, policy, _recoveries_of(planned))
     planned += _stale_orders(snap)
     return actions.Plan(tuple(planned), tuple(_waits(snap, policy)))
@@ -65,6 +69,8 @@ def _wanted_hosts(snap: snapshot.Snapshot) -> set[str]:
     for view in snap.recoveries:
         if view.row.state in states.TRANSIENT:
             wanted.add(view.row.source)
+            if view.row.state is R.SETTLING and view.row.destination:
+                wanted.add(view.row.destination)
             for attempt in view.attempts:
                 is_open = attempt.outcome is states.Outcome.OPEN
                 if is_open and attempt.destination:

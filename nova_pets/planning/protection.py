@@ -12,6 +12,7 @@ import typing
 from nova_pets.model import observations
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
+from nova_pets.planning import instance_states
 
 _TRUE = frozenset({'true', '1', 'yes', 'on'})
 _FALSE = frozenset({'false', '0', 'no', 'off'})
@@ -19,9 +20,45 @@ _FALSE = frozenset({'false', '0', 'no', 'off'})
 DEFAULT_PRIORITY = 500
 MAX_PRIORITY = 1000
 
-BLOCKING = frozenset({
-    'bad_tag', 'no_storage_domain', 'vtpm', 'accelerators', 'shares',
-    'hard_affinity', 'never_launched'})
+_RECOVER = instance_states.Rule.RECOVER
+_OPERATOR = instance_states.Rule.OPERATOR
+
+KINDS: dict[str, instance_states.StateRule] = {
+    'boots from a volume': instance_states.StateRule(
+        _RECOVER, 'on_volume'),
+    'boots from a volume, has an ephemeral disk': instance_states.StateRule(
+        _RECOVER, 'ephemeral_disk'),
+    'image-backed, its storage domain known': instance_states.StateRule(
+        _RECOVER, 'in_storage_domain'),
+    'image-backed, its storage domain not known': instance_states.StateRule(
+        _OPERATOR, 'no_storage_domain'),
+    'image-backed, ha:disk=rebuild': instance_states.StateRule(
+        _RECOVER, 'disk_given_up'),
+    'vTPM': instance_states.StateRule(_OPERATOR, 'vtpm'),
+    'accelerators': instance_states.StateRule(_OPERATOR, 'accelerators'),
+    'shares': instance_states.StateRule(_OPERATOR, 'shares'),
+    'affinity group': instance_states.StateRule(_OPERATOR, 'hard_affinity'),
+    'anti-affinity group': instance_states.StateRule(
+        _RECOVER, 'anti_affinity'),
+    'soft-affinity group': instance_states.StateRule(
+        _RECOVER, 'soft_group'),
+    'soft-anti-affinity group': instance_states.StateRule(
+        _RECOVER, 'soft_group'),
+    'in an availability zone': instance_states.StateRule(
+        _RECOVER, 'pinned_zone'),
+    'forced to a host': instance_states.StateRule(_RECOVER, 'pinned_host'),
+    'one of several cells': instance_states.StateRule(
+        _RECOVER, 'own_cell'),
+    'locked': instance_states.StateRule(_RECOVER, 'locked'),
+    'no launched_at': instance_states.StateRule(
+        _OPERATOR, 'never_launched'),
+    'wrong ha tag': instance_states.StateRule(_OPERATOR, 'bad_tag'),
+}
+"""What an instance is, besides its state. Those that nova's rows tell are
+kept with the pet (kinds_of) and shown; the others hold for all."""
+
+BLOCKING = frozenset(row.reason for row in KINDS.values()
+                     if row.rule is _OPERATOR)
 """Reasons for which no attempt is made without a person; the others
 (no_working_fence, state_not_covered) are decided when the host fails."""
 
@@ -130,6 +167,12 @@ def storage_domain(instance: observations.Instance,
     return 'cloud' if policy.one_storage_domain else None
 
 
+def _is_on_volumes(instance: observations.Instance) -> bool:
+    """Nova's evacuate makes a missing ephemeral disk anew, like a root disk,
+    and says nothing; swap and config drive hold nothing to keep."""
+    return instance.is_bfv and not instance.has_ephemeral
+
+
 def why_unprotected(instance: observations.Instance, tags: Tags,
                     fence_ready: bool | None,
                     policy: policy_model.Policy) -> tuple[str, ...]:
@@ -150,26 +193,74 @@ def why_unprotected(instance: observations.Instance, tags: Tags,
         why.add('hard_affinity')
     if instance.launched_at is None:
         why.add('never_launched')
-    if (not instance.is_bfv and tags.disk != 'rebuild' and
+    if (not _is_on_volumes(instance) and tags.disk != 'rebuild' and
             storage_domain(instance, policy) is None):
         why.add('no_storage_domain')
     if fence_ready is not True:
         why.add('no_working_fence')
-    if instance.vm_state not in ('active', 'stopped', 'error'):
+    applied = instance_states.rule_for(instance.vm_state, None)
+    if applied.rule in (_OPERATOR, instance_states.Rule.LEAVE):
         why.add('state_not_covered')
     return tuple(sorted(why))
+
+
+def kinds_of(instance: observations.Instance) -> list[str]:
+    """Return the kinds that restrict or explain an evacuation, and that
+    nova's rows tell; keys of KINDS."""
+    found = []
+    if f'{instance.group_policy} group' in KINDS:
+        found.append(f'{instance.group_policy} group')
+    if instance.is_bfv and instance.has_ephemeral:
+        found.append('boots from a volume, has an ephemeral disk')
+    if instance.is_locked:
+        found.append('locked')
+    return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would be done with a pet if its host failed now."""
+
+    rule: instance_states.Rule
+    about: str
+    reasons: tuple[str, ...]
+    """The one that decides first, then what else holds."""
+
+
+def outlook(pet: records.Pet) -> Outlook:
+    """Return it by what is known of the pet: its vm_state, its kind."""
+    applied = instance_states.rule_for(pet.vm_state, None)
+    if applied.rule in (instance_states.Rule.LEAVE,
+                        instance_states.Rule.ABANDON):
+        return Outlook(applied.rule, applied.about, (applied.reason,))
+    blocking = tuple(code for code in pet.unprotected if code in BLOCKING)
+    disk = ('on_volume' if pet.is_bfv else 'disk_given_up'
+            if pet.disk == 'rebuild' else 'in_storage_domain')
+    if blocking:
+        return Outlook(_OPERATOR, 'its kind', blocking)
+    if applied.rule is _OPERATOR:
+        return Outlook(applied.rule, applied.about, (applied.reason,))
+    known = pet.settings.get('kinds', {}).get('value', [])
+    others = [KINDS[kind].reason for kind in known if kind in KINDS]
+    fence = [code for code in pet.unprotected if code == 'no_working_fence']
+    return Outlook(applied.rule, applied.about,
+                   (applied.reason, disk, *others, *fence))
 
 
 def pet_of(instance: observations.Instance, tags: Tags,
            fence_ready: bool | None, policy: policy_model.Policy
            ) -> records.Pet:
     """Return the pets_instances row that this instance should have."""
+    settings = dict(tags.settings)
+    kinds = kinds_of(instance)
+    if kinds:
+        settings['kinds'] = {'value': kinds, 'source': 'nova'}
     return records.Pet(
         instance_uuid=instance.uuid, cell_uuid=instance.cell_uuid,
         project_id=instance.project_id, name=instance.name,
         host=instance.host, vm_state=instance.vm_state,
-        priority=tags.priority, disk=tags.disk, settings=tags.settings,
+        priority=tags.priority, disk=tags.disk, settings=settings,
         problems=tags.problems,
         unprotected=why_unprotected(instance, tags, fence_ready, policy),
-        is_bfv=instance.is_bfv,
+        is_bfv=_is_on_volumes(instance),
         storage_domain=storage_domain(instance, policy))

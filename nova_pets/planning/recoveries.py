@@ -91,7 +91,12 @@ def _orders(view: snapshot.RecoveryView, snap: snapshot.Snapshot
         return []
     urgent: dict[str, typing.Any] = {'urgent': True}
     if row.state is R.NEEDS_OPERATOR:
-        return [move(view, 'retry', 'operator_retry', order.reason, urgent),
+        # Who asks so has been told what it says: that the destination does
+        # not work on it any more (settling, (c)).
+        says_ended = row.reason == 'building_slow'
+        return [move(view, 'retry', 'operator_retry', order.reason, urgent,
+                     {'reason': 'said_to_be_over', 'detail': order.reason}
+                     if says_ended else None),
                 *_ended(order)]
     if row.state is R.WAITING:
         return [move(view, 'due', 'operator_retry', order.reason, urgent),
@@ -117,21 +122,21 @@ def _gone(view: snapshot.RecoveryView) -> Actions:
     if instance_states.is_gone(trace.instance):
         return [move(view, 'abandon', 'deleted', attempt_changes=closed)]
     assert trace.instance is not None  # nosec: is_gone covers None
-    rule = instance_states.task_rule(trace.instance.task_state)
-    if rule is instance_states.TaskRule.FORBIDDEN:
-        return [move(view, 'abandon', 'being_deleted',
-                     attempt_changes=closed)]
+    found = instance_states.rule_for(trace.instance.vm_state,
+                                     trace.instance.task_state)
+    if found.rule is instance_states.Rule.ABANDON:
+        return [move(view, 'abandon', found.reason, attempt_changes=closed)]
     if view.is_tagged is False:
         return [move(view, 'abandon', 'untagged', attempt_changes=closed)]
     return []
 
 
 def _arrived(view: snapshot.RecoveryView) -> Actions:
-    """The instance's row names another host and nothing is under way."""
+    """The instance's row names another host: it lives there, whatever
+    somebody has asked of it since."""
     found = view.trace.instance if view.trace else None
     if (found is None or found.host is None or found.deleted or
-            found.host == view.row.source or
-            found.task_state in instance_states.REBUILD_TASKS):
+            found.host == view.row.source):
         return []
     return [move(view, 'arrived', 'arrived', f'on {found.host}',
                  {'destination': found.host},
@@ -149,7 +154,7 @@ def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     if source is None:
         return []
     if source.row.state is H.UP:
-        return [_returned(view)]
+        return _at_home(view, policy)
     found = view.trace.instance if view.trace else None
     if found is not None and found.host != view.row.source:
         return [move(view, 'abandon', 'moved_away', f'on {found.host}')]
@@ -163,10 +168,16 @@ def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
 
 def _ready(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
            policy: policy_model.Policy) -> Actions:
-    before = _before_attempt(view, snap)
-    if before or view.open_attempt is None:
-        return before
-    return [_failed(view, 'unsettled', 'operator_retry',
+    attempt = view.open_attempt
+    if attempt is None:
+        return _before_attempt(view, snap)
+    # Its record would else look like somebody's.
+    early = _gone(view) or _arrived(view)
+    if early or view.trace is None:
+        return early
+    return [_failed(view, 'unsettled', attempt.reason
+                    if attempt.reason == 'said_to_be_over'
+                    else 'operator_retry',
                     'an earlier attempt is settled first')]
 
 
@@ -204,7 +215,7 @@ def foreign_request(view: snapshot.RecoveryView,
                     trace: observations.Trace) -> str:
     """Return the request_id of somebody's evacuation, '' if it is not
     clear which one."""
-    ours = {attempt.request_id for attempt in view.attempts}
+    ours = {attempt.action_id for attempt in view.attempts}
     strange = [request for request in trace.actions if request not in ours]
     return strange[0] if len(strange) == 1 else ''
 
@@ -231,12 +242,24 @@ def why_not_begin(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
 def why_needs_operator(found: observations.Instance
                        ) -> tuple[str, str] | None:
     """Return why nova's row forbids an attempt without a person."""
-    rule = instance_states.task_rule(found.task_state)
-    if rule is instance_states.TaskRule.ELSEWHERE:
-        return 'task_elsewhere', f'task_state {found.task_state}'
-    if found.vm_state not in instance_states.EVACUABLE:
-        return 'not_evacuable', f'vm_state {found.vm_state}'
+    applied = instance_states.rule_for(found.vm_state, found.task_state)
+    if applied.rule in (instance_states.Rule.OPERATOR,
+                        instance_states.Rule.LEAVE):
+        return applied.reason, applied.about
     return None
+
+
+def _desired_power(row: records.Recovery, found: observations.Instance
+                   ) -> states.DesiredPower:
+    """Return what is wanted after this attempt. Nova's own attempts leave
+    vm_states that mean nothing; before the first one, a stop or a pause
+    since the recovery was opened is the owner's."""
+    wanted = instance_states.last_word(found.task_state)
+    if wanted is not None:
+        return wanted
+    if row.attempts == 0 and found.vm_state in ('stopped', 'paused'):
+        return states.DesiredPower.STOPPED
+    return row.desired_power
 
 
 def begin(view: snapshot.RecoveryView) -> Actions:
@@ -247,15 +270,24 @@ def begin(view: snapshot.RecoveryView) -> Actions:
     refused = why_needs_operator(found)
     if refused:
         return [move(view, 'needs_operator', *refused)]
-    desired = view.row.desired_power
-    if found.task_state in ('powering-off', 'powering-on'):
-        desired = instance_states.desired_power(found.vm_state or '',
-                                                found.task_state)
     floor = max((record.id for record in trace.migrations), default=0)
+    desired = _desired_power(view.row, found)
     return [actions.BeginAttempt(
         recovery_id=_id(view), generation=view.row.generation,
         vm_state=found.vm_state, task_state=found.task_state,
-        desired_power=desired, migration_floor=floor)]
+        desired_power=desired, migration_floor=floor,
+        detail=_what_is_new(view.row, found, desired))]
+
+
+def _what_is_new(row: records.Recovery, found: observations.Instance,
+                 desired: states.DesiredPower) -> str:
+    """Return, for the history, what the claim of this attempt replaces."""
+    told = []
+    if (found.vm_state, found.task_state) != (row.original_vm_state, None):
+        told.append(f'nova says {found.vm_state}, {found.task_state}')
+    if desired is not row.desired_power:
+        told.append(f'to be {desired}')
+    return '; '.join(told)
 
 
 def _requesting(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
@@ -266,10 +298,17 @@ def _requesting(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
 
 def _failed(view: snapshot.RecoveryView, event: str, reason: str,
             detail: str = '') -> actions.MoveRecovery:
-    """To SETTLING; the gate closes in the same transaction."""
-    return move(view, event, reason, detail,
-                attempt_changes={'gate': states.Gate.CLOSED,
-                                 'reason': reason, 'detail': detail})
+    """To SETTLING; the gate closes in the same transaction, and where it
+    went is kept: an attempt may fail before it was seen to build."""
+    changes = {'gate': states.Gate.CLOSED, 'reason': reason,
+               'detail': detail}
+    attempt, record = view.open_attempt, own_record(view)
+    reached = (record.destination if record else None) or next(
+        (known.host for known in _events(view, 'compute_rebuild_instance')
+         if known.host), None)
+    if attempt is not None and attempt.destination is None and reached:
+        changes['destination'] = reached
+    return move(view, event, reason, detail, attempt_changes=changes)
 
 
 def _events(view: snapshot.RecoveryView, name: str
@@ -277,7 +316,7 @@ def _events(view: snapshot.RecoveryView, name: str
     attempt = view.open_attempt
     if attempt is None or view.trace is None:
         return []
-    return [event for event in view.trace.events.get(attempt.request_id, ())
+    return [event for event in view.trace.events.get(attempt.action_id, ())
             if event.name == name]
 
 
@@ -402,7 +441,7 @@ def _building(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                         f'{destination} did not take it for '
                         f'{view.state_s:.0f} s')]
     if view.state_s >= policy.building_alarm_s:
-        return hold(view, 'building_slow', f'on {destination}')
+        return [_failed(view, 'failed', 'building_slow', f'on {destination}')]
     return []
 
 
@@ -440,13 +479,39 @@ def _verifying(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
 
 def _needs_operator(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                     policy: policy_model.Policy) -> Actions:
-    early = _gone(view) or _arrived(view)
+    found = view.trace.instance if view.trace else None
+    is_unwell = found is not None and (
+        found.task_state is not None or found.vm_state == 'error')
+    early = _gone(view)
+    if not (view.row.reason == 'verify_failed' and is_unwell):
+        early = early or _arrived(view)
     if early:
         return early
     source = snap.hosts.get(view.row.source)
-    if source is not None and source.row.state is H.UP:
+    if source is None or source.row.state is not H.UP:
+        return []
+    if view.row.destination != view.row.source:
         return [_returned(view)]
+    found = view.trace.instance if view.trace else None
+    if (view.row.reason == 'stopped_at_home' and found is not None and
+            found.vm_state != 'stopped'):
+        return [move(view, 'retry', 'source_returned',
+                     f'vm_state {found.vm_state}')]
     return []
+
+
+def _at_home(view: snapshot.RecoveryView, policy: policy_model.Policy
+             ) -> Actions:
+    """Its host is up again: look whether the pet is, unless somebody else's
+    evacuation may have left a guest elsewhere, or nothing may be done."""
+    if view.trace is None:
+        return []
+    elsewhere = [record for record in safety.unexplained(
+        view.row, view.attempts, view.trace) if record.destination]
+    if elsewhere or policy.mode is not states.Mode.ACT:
+        return [move(view, 'abandon', 'source_returned')]
+    return [move(view, 'source_returned', 'source_returned', '',
+                 {'destination': view.row.source})]
 
 
 def _returned(view: snapshot.RecoveryView) -> actions.MoveRecovery:

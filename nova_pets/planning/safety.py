@@ -81,6 +81,44 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
     return None
 
 
+def sign_of_life(words: tuple[observations.Evidence, ...],
+                 policy: policy_model.Policy) -> str | None:
+    """Return why a power-off that is due may not be sent any more (I4).
+
+    :param words: of the host's witnesses, right before the request. Without
+        a fresh one of the machine itself nothing is known, so no.
+    """
+    fresh = [word for word in words
+             if word.age_s <= policy.evidence_max_age_s]
+    for word in detection.lively(words, policy):
+        return f'{word.detector} sees life: {word.detail}'
+    if not any(word.path in detection.HOST_LEVEL for word in fresh):
+        return 'no witness has looked at the machine lately'
+    return None
+
+
+def why_blind(references: dict[str, tuple[observations.Evidence, ...]],
+              policy: policy_model.Policy) -> str:
+    """Return why the silence of a host-level witness means nothing: it does
+    not see hosts either whose heartbeat moves (this engine is cut off, or
+    the port is closed everywhere). '' if it sees one, or has none to look
+    at.
+
+    :param references: words about hosts whose heartbeat moves.
+    """
+    seen: dict[str, list[states.Sign]] = {}
+    for _, words in sorted(references.items()):
+        for word in words:
+            if (word.path is states.WitnessPath.HOST and
+                    word.age_s <= policy.evidence_max_age_s):
+                seen.setdefault(word.detector, []).append(word.sign)
+    for detector, signs in sorted(seen.items()):
+        if states.Sign.LIFE not in signs:
+            return (f'witness {detector} sees no host, not even '
+                    f'{", ".join(sorted(references))}, whose heartbeat moves')
+    return ''
+
+
 def why_not_trust_proof(view: snapshot.HostView,
                         policy: policy_model.Policy) -> str | None:
     """Return why the host's proof is void: a sign of life (W16, W20).
@@ -141,7 +179,8 @@ def unexplained(recovery: records.Recovery,
     """Return evacuation records from the source that no attempt explains.
 
     Open ones always count. A failed one may mean a guest on its destination
-    (F4), unless the instance was launched again after it was last touched.
+    (F4), and so may one that the returning source completed (W18), unless
+    the instance was launched again after it was last touched.
     """
     known = {attempt.migration_id for attempt in attempts
              if attempt.migration_id is not None}
@@ -151,9 +190,28 @@ def unexplained(recovery: records.Recovery,
             continue
         if record.status in ('accepted', 'pre-migrating'):
             found.append(record)
-        elif record.status in ('failed', 'error') and record.destination:
+        elif (record.status in ('failed', 'error', 'completed') and
+              record.destination):
             launched = trace.instance and trace.instance.launched_at
             touched = record.updated_at or record.created_at
             if not (launched and touched and launched > touched):
                 found.append(record)
     return found
+
+
+def foreign_hosts(recovery: records.Recovery,
+                  attempts: tuple[records.Attempt, ...],
+                  trace: observations.Trace) -> set[str]:
+    """Return the hosts that somebody else's evacuations reached since the
+    last one that ended well, and where theirs did not: no record need name
+    them, as two requests may have used one (F7).
+    """
+    ours = {attempt.action_id for attempt in attempts}
+    computed = [(request, event) for request, known in trace.events.items()
+                for event in known
+                if event.name == 'compute_rebuild_instance']
+    last_good = max((event.id for _, event in computed
+                     if event.result == 'Success'), default=-1)
+    return {event.host for request, event in computed
+            if event.id > last_good and request not in ours and
+            event.host and event.host != recovery.source}

@@ -21,6 +21,7 @@ from nova_pets.model import policy as policy_model
 from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
+from nova_pets.planning import detection
 from nova_pets.planning import instance_states
 from nova_pets.planning import safety
 
@@ -31,6 +32,8 @@ H = states.HostState
 class Wait:
     reason: str
     detail: str = ''
+    host: str | None = None
+    """The host that has to be proven off first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +72,13 @@ class RemoveAllocations:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Allocate:
+    """Let it hold its flavor's room where it lives."""
+
+    host: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Tombstone:
     host: str
 
@@ -102,8 +112,8 @@ class Finish:
 
 
 Step = (Wait | Probe | DeleteAccepted | CloseMigration | Adopt |
-        ReadAllocations | RemoveAllocations | Tombstone | Restore |
-        ChangePower | Finish)
+        ReadAllocations | RemoveAllocations | Allocate | Tombstone |
+        Restore | ChangePower | Finish)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,8 +143,6 @@ def next_step(recovery: records.Recovery,
                       outcome=states.Outcome.UNSETTLED)
     assert instance is not None  # nosec: is_gone covers None
     if instance.host != recovery.source:
-        if instance.task_state in instance_states.REBUILD_TASKS:
-            return Wait('destination_building', f'on {instance.host}')
         return Finish('arrived', 'arrived', f'on {instance.host}',
                       outcome=states.Outcome.SUCCEEDED,
                       destination=instance.host)
@@ -144,7 +152,8 @@ def next_step(recovery: records.Recovery,
                               policy, state_s)
         if step is not None:
             return step
-    return _clean(recovery, attempt, instance, found, snap)
+    return _clean(recovery, attempts, instance, found, snap, policy,
+                  state_s)
 
 
 def _open(attempts: tuple[records.Attempt, ...]) -> records.Attempt | None:
@@ -152,6 +161,12 @@ def _open(attempts: tuple[records.Attempt, ...]) -> records.Attempt | None:
         if attempt.outcome is states.Outcome.OPEN:
             return attempt
     return None
+
+
+_LEFT = ('accepted', 'pre-migrating', 'failed', 'error', 'completed')
+_LEFT_BY_OURS = (*_LEFT, 'done')
+"""A source that comes back while D builds makes the record completed
+(W18); nothing of that ends the work on D."""
 
 
 def _to_settle(recovery: records.Recovery,
@@ -162,18 +177,17 @@ def _to_settle(recovery: records.Recovery,
     no attempt explains, and those of the open attempt."""
     strange = {record.id for record in
                safety.unexplained(recovery, attempts, trace)}
-    if attempt is not None and attempt.migration_id is not None:
-        strange.add(attempt.migration_id)
-    return [record for record in trace.migrations if record.id in strange and
-            record.status in ('accepted', 'pre-migrating', 'failed',
-                              'error')]
+    own = attempt.migration_id if attempt is not None else None
+    return [record for record in trace.migrations
+            if record.id in strange and record.status in _LEFT or
+            record.id == own and record.status in _LEFT_BY_OURS]
 
 
 def _events(attempt: records.Attempt | None, trace: observations.Trace,
             name: str) -> list[observations.ActionEvent]:
     if attempt is None:
         return []
-    return [event for event in trace.events.get(attempt.request_id, ())
+    return [event for event in trace.events.get(attempt.action_id, ())
             if event.name == name]
 
 
@@ -192,7 +206,7 @@ def _settle_record(recovery: records.Recovery,
         return _on_dead_destination(record, found)
     if state is not H.UP:
         return Wait('destination_down', f'{record.destination} is '
-                    f'{state or "unknown"}')
+                    f'{state or "unknown"}', record.destination)
     return _on_living_destination(recovery, attempt, record, found, state_s,
                                   policy)
 
@@ -208,15 +222,31 @@ def _accepted(attempt: records.Attempt | None,
     """
     is_ours = attempt is not None and attempt.kind is states.AttemptKind.OWN
     if is_ours:
-        return DeleteAccepted(record.id)
+        return _delete(record, snap, policy)
     conducted = _events(attempt, trace, 'rebuild_server')
     has_ended = any(event.finished and event.result == 'Error'
                     for event in conducted)
     holders = {event.host for event in conducted if event.host}
     is_lost = bool(holders & snap.conductors_silent)
     if has_ended or is_lost or state_s >= policy.scheduling_timeout_s:
-        return DeleteAccepted(record.id)
+        return _delete(record, snap, policy)
     return Wait('foreign_evacuation', f'migration {record.id} is accepted')
+
+
+def _delete(record: observations.Migration, snap: snapshot.Snapshot,
+            policy: policy_model.Policy) -> Step:
+    """Delete it, unless its source may be starting right now.
+
+    nova-compute lists the open records of its host when it starts, takes its
+    time (W17: it asks itself over RPC, in vain, about each disk), and ends
+    with MigrationNotFound when one has vanished meanwhile. It closes the
+    record by itself; once its heartbeat moves it has.
+    """
+    view = snap.hosts.get(record.source)
+    if (view is None or view.row.state in states.PROVEN_OFF or
+            detection.judge(view, policy).verdict is states.Verdict.UP):
+        return DeleteAccepted(record.id)
+    return Wait('source_starting', f'{record.source} is {view.row.state}')
 
 
 def _on_dead_destination(record: observations.Migration, found: Findings
@@ -241,19 +271,26 @@ def _on_living_destination(recovery: records.Recovery,
                            state_s: float, policy: policy_model.Policy
                            ) -> Step | None:
     """Never released by a timeout or by a negative answer alone: its thread
-    may be inside spawn. Only a finished event makes the answer count."""
+    may be inside spawn. Only a finished event makes that answer count, or a
+    person's word that nova-compute was restarted there since. A guest that
+    runs has left spawn: it is adopted, whether its thread lives or not.
+    """
     assert record.destination is not None  # nosec: the caller asked
     where = record.destination
     computed = _events(attempt, found.trace, 'compute_rebuild_instance')
-    is_over = bool(computed) and all(event.finished for event in computed)
+    is_over = (bool(computed) and all(event.finished for event in computed)
+               or attempt is not None and
+               attempt.reason == 'said_to_be_over')
     answer = found.guests.get(where)
-    if not is_over:
-        if record.status == 'pre-migrating' or computed:
-            if state_s >= policy.building_alarm_s:
-                return Finish('needs_operator', 'building_slow',
-                              f'on {where}')
+    if not is_over and (record.status == 'pre-migrating' or computed):
+        is_late = (state_s >= policy.building_alarm_s or
+                   attempt is not None and attempt.reason == 'building_slow')
+        if not is_late:
             return Wait('destination_building', f'on {where}')
-        # failed or error with no event known: somebody else's, and ended.
+        if answer not in (None, states.GuestAnswer.RUNNING):
+            return Finish('needs_operator', 'building_slow',
+                          f'on {where}, its guest is {answer}')
+    # failed or error with no event known: somebody else's, and ended.
     if answer is None:
         return Probe(where)
     if answer is states.GuestAnswer.UNREACHABLE:
@@ -262,8 +299,19 @@ def _on_living_destination(recovery: records.Recovery,
         instance = found.trace.instance
         assert instance is not None  # nosec: the caller asked
         return Adopt(record.id, where, 'active', _as_read(instance))
+    if any(event.host == where and event.result == 'Success' for event in
+           _events(attempt, found.trace, 'compute_stop_instance')):
+        # It was stopped before, so nova built it and stopped it again: it
+        # is there, shut off, and would be in the way of every other build.
+        instance = found.trace.instance
+        assert instance is not None  # nosec: the caller asked
+        return Adopt(record.id, where, 'stopped', _as_read(instance))
     if record.status == 'pre-migrating':
         return CloseMigration(record.id, ('pre-migrating',), 'error')
+    if (attempt is not None and attempt.reason == 'said_to_be_over' and
+            where not in found.tombstoned):
+        # What it left there may be a paused guest, which looks like none.
+        return Tombstone(where)
     return None
 
 
@@ -272,15 +320,68 @@ def _as_read(instance: observations.Instance) -> dict[str, typing.Any]:
             'task_state': instance.task_state}
 
 
-def _clean(recovery: records.Recovery, attempt: records.Attempt | None,
+def _settle_host(recovery: records.Recovery,
+                 attempt: records.Attempt | None, host: str,
+                 found: Findings, snap: snapshot.Snapshot,
+                 policy: policy_model.Policy, state_s: float
+                 ) -> Step | None:
+    """Return what has to be done about a host that no record explains, but
+    room that it holds, or an event there, does; None: no guest is there."""
+    instance = found.trace.instance
+    assert instance is not None  # nosec: the caller asked
+    state = safety.destination_state(snap, host)
+    if state in states.PROVEN_OFF:
+        return None if host in found.tombstoned else Tombstone(host)
+    if state is not H.UP:
+        return Wait('destination_down', f'{host} is {state or "unknown"}',
+                    host)
+    answer = found.guests.get(host)
+    is_lost = attempt is not None and attempt.reason == 'said_to_be_over'
+    if not is_lost and _works(found.trace, host):
+        if state_s < policy.building_alarm_s:
+            return Wait('destination_building', f'on {host}')
+        if answer not in (None, states.GuestAnswer.RUNNING):
+            return Finish('needs_operator', 'building_slow',
+                          f'on {host}, its guest is {answer}')
+    if answer is None:
+        return Probe(host)
+    if answer is states.GuestAnswer.UNREACHABLE:
+        return Wait('probe_unreachable', f'on {host}')
+    if answer is not states.GuestAnswer.RUNNING:
+        return None
+    newest = max((record.id for record in found.trace.migrations
+                  if record.source == recovery.source and
+                  record.status != 'completed'), default=0)
+    return Adopt(newest, host, 'active', _as_read(instance))
+
+
+def _works(trace: observations.Trace, host: str) -> bool:
+    """Whether the newest evacuation that reached the host is unfinished."""
+    events = [event for known in trace.events.values() for event in known
+              if event.name == 'compute_rebuild_instance' and
+              event.host == host]
+    return bool(events) and not max(
+        events, key=lambda event: event.id).finished
+
+
+def _clean(recovery: records.Recovery,
+           attempts: tuple[records.Attempt, ...],
            instance: observations.Instance, found: Findings,
-           snap: snapshot.Snapshot) -> Step:
+           snap: snapshot.Snapshot, policy: policy_model.Policy,
+           state_s: float) -> Step:
     """No record means a guest any more: allocations, the row, the end."""
+    attempt = _open(attempts)
     if found.allocations is None:
         return ReadAllocations()
-    leaked = sorted(found.allocations - {recovery.source})
-    if leaked:
-        return RemoveAllocations(leaked[0])
+    leaked = found.allocations - {recovery.source}
+    for host in sorted(leaked | safety.foreign_hosts(recovery, attempts,
+                                                     found.trace)):
+        step = _settle_host(recovery, attempt, host, found, snap, policy,
+                            state_s)
+        if step is not None:
+            return step
+        if host in leaked:
+            return RemoveAllocations(host)
     values: dict[str, typing.Any] = {}
     if instance.task_state in instance_states.REBUILD_TASKS:
         values['task_state'] = None
@@ -294,5 +395,7 @@ def _clean(recovery: records.Recovery, attempt: records.Attempt | None,
     if destination and attempt and (
             attempt.kind is states.AttemptKind.OWN):
         excluded = (destination,)
+    is_known = attempt is None or attempt.reason != 'said_to_be_over'
     return Finish('clean', 'backing_off', attempt.detail if attempt else '',
-                  outcome=states.Outcome.FAILED, excluded=excluded)
+                  outcome=(states.Outcome.FAILED if is_known else
+                           states.Outcome.UNSETTLED), excluded=excluded)

@@ -7,25 +7,32 @@ leftover record of anybody that a late message or a returning source could
 act upon. Watched for a while before it counts as recovered.
 """
 
+from nova_pets.model import observations
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import instance_states
+from nova_pets.planning import returning
 from nova_pets.planning import settling
+
+_ASKED = ('powering-off', 'powering-on')
 
 
 def next_step(recovery: records.Recovery, found: settling.Findings,
               snap: snapshot.Snapshot, policy: policy_model.Policy,
-              state_s: float) -> settling.Step:
+              state_s: float, task_s: float = 0.0) -> settling.Step:
     """Return the next step for a VERIFYING recovery.
 
     :param state_s: seconds in VERIFYING by the engine's clock.
+    :param task_s: seconds since it was first seen in its task_state.
     """
     instance = found.trace.instance
     if instance_states.is_gone(instance):
         return settling.Finish('abandon', 'deleted')
     assert instance is not None  # nosec: is_gone covers None
+    if recovery.destination == recovery.source:
+        return returning.next_step(recovery, found, policy, state_s)
     if instance.host == recovery.source or instance.host is None:
         return settling.Finish('left_again', 'odd_records',
                                f'nova says {instance.host} again')
@@ -33,6 +40,18 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
     if leftover is not None:
         return leftover
     if instance.task_state is not None:
+        if (instance.task_state in instance_states.REBUILD_TASKS and
+                _was_refused(found.trace)):
+            return settling.Restore(
+                {'host': instance.host, 'task_state': instance.task_state},
+                {'task_state': None})
+        if (instance.task_state in _ASKED and
+                task_s >= policy.scheduling_timeout_s):
+            # The order to stop or start it was lost. It is given again,
+            # which can at worst meet the first one on the same host.
+            return settling.Restore(
+                {'host': instance.host, 'task_state': instance.task_state},
+                {'task_state': None})
         if state_s >= policy.building_alarm_s:
             return settling.Finish('needs_operator', 'verify_failed',
                                    f'task_state {instance.task_state}')
@@ -42,6 +61,8 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
         return power
     if found.allocations is None:
         return settling.ReadAllocations()
+    if instance.host not in found.allocations:
+        return settling.Allocate(instance.host)
     leaked = sorted(found.allocations - {recovery.source, instance.host})
     if leaked:
         return settling.RemoveAllocations(leaked[0])
@@ -51,13 +72,28 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
                            destination=instance.host)
 
 
+def _was_refused(trace: observations.Trace) -> bool:
+    """Whether the newest evacuation asked for ended with its conductor: a
+    person's, that the gate refused, leaves only the task_state."""
+    events = trace.events.get(trace.actions[-1], ()) if trace.actions else ()
+    return bool(events) and all(
+        event.name == 'rebuild_server' and event.finished and
+        event.result == 'Error' for event in events)
+
+
 def _leftover(recovery: records.Recovery, found: settling.Findings,
               policy: policy_model.Policy, state_s: float
               ) -> settling.Step | None:
     """An ``accepted`` record from the source: a request that the gate
     refused, or that is late. Its deletion stops a late cast (F5) and keeps
     the source's return (F8) and the next evacuation (F7) clean."""
+    instance = found.trace.instance
     for record in found.trace.migrations:
+        if (instance is not None and record.source == instance.host and
+                record.status == 'done'):
+            # A tombstone of a host that has become its home: nova-compute
+            # would destroy the guest at its next start (F8).
+            return settling.CloseMigration(record.id, ('done',), 'error')
         if record.source != recovery.source or record.status != 'accepted':
             continue
         return settling.DeleteAccepted(record.id)

@@ -17,7 +17,7 @@ import dataclasses
 
 from nova.scheduler import utils
 
-from nova_pets.db import base
+from nova_pets.model import snapshot
 from nova_pets.scheduler import access
 
 
@@ -25,7 +25,7 @@ from nova_pets.scheduler import access
 class Known:
     """What the gate read, and whether it let the request through."""
 
-    view: base.GateView
+    view: snapshot.GateView
     has_passed: bool
 
 

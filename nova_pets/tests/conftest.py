@@ -5,6 +5,9 @@ The tier of a test is the directory under nova_pets/tests that it lies in,
 and becomes its marker. ``NOVA_PETS_REQUIRE`` names the tiers that must run
 (``all``, or a list as in ``db,packaging``): there a skip is a failure, so
 that CI cannot be green because a service was missing.
+
+``-n auto`` runs as many tests at a time as suits the tier and the
+processors; ``NOVA_PETS_PROCESSORS`` says how many of these to count on.
 """
 
 from importlib import metadata
@@ -14,7 +17,13 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parent
-TIERS = ('unit', 'db', 'functional', 'executable', 'packaging')
+TIERS = ('unit', 'db', 'simulator', 'fencing', 'functional', 'executable',
+         'packaging')
+MOST_PROCESSORS = 8
+"""More would wait for the databases, or for memory."""
+CLOUD_TIMEOUT_S = 900
+"""A cloud whose test waits in vain ends its process and all tests in it, so
+this is for one that hangs, not for one on a crowded machine."""
 
 
 def is_required(tier):
@@ -44,16 +53,43 @@ def tier_of(path):
     return first if first in TIERS else 'unit'
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Return how many tests run at a time; 0: in this process."""
+    paths = [config.invocation_params.dir / arg.partition('::')[0]
+             for arg in config.args]
+    tiers = {'all' if path == ROOT else tier_of(path) for path in paths}
+    if tiers & {'executable', 'packaging', 'all'}:
+        return 0
+    processors = min(MOST_PROCESSORS, int(os.environ.get(
+        'NOVA_PETS_PROCESSORS') or len(os.sched_getaffinity(0))))
+    if 'fencing' in tiers:
+        # A file is an endpoint, and mostly waits.
+        return max(4, processors)
+    if 'functional' not in tiers:
+        return processors
+    # The cloud of nova 31 runs in green threads, which xdist's own threads
+    # do not go with. A cloud waits half of its time.
+    return 0 if nova_version() == '31' else 2 * processors
+
+
+def nova_version():
+    """Return the major version that is installed, as text."""
+    return metadata.version('nova').partition('.')[0]
+
+
 def pytest_collection_modifyitems(config, items):
     """Mark each test with its tier; leave out those of another Nova.
 
     A test that says nothing about this version of Nova is deselected and
     not skipped: nothing is missing.
     """
-    nova = metadata.version('nova').partition('.')[0]
+    nova = nova_version()
     others = []
     for item in items:
         item.add_marker(getattr(pytest.mark, tier_of(item.path)))
+        if tier_of(item.path) == 'functional':
+            item.add_marker(pytest.mark.timeout(CLOUD_TIMEOUT_S))
         wanted = [str(version) for mark in item.iter_markers('nova')
                   for version in mark.args]
         if wanted and nova not in wanted:

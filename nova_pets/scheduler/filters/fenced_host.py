@@ -31,30 +31,47 @@ class FencedHostFilter(filters.BaseHostFilter):
             return filter_obj_list
         if access.mode() is not states.Mode.ACT:
             return filter_obj_list
+        # First, as its read tells the hosts as well.
+        is_pet = self._is_pet(spec_obj)
         refused = set(unsafe_hosts.unsafe_hosts())
-        refused.update(self._tombstones(spec_obj))
+        if is_pet:
+            refused.update(self._tombstones(spec_obj))
         return [host_state for host_state in filter_obj_list
                 if host_state.host not in refused]
 
-    def _tombstones(self, spec_obj):
-        """Hosts that would destroy this instance when they restart.
+    def _is_pet(self, spec_obj):
+        """Whether the instance may have guests of its own elsewhere.
 
-        Nothing is read at a first boot, nor for a move of which the gate
-        knows that it concerns no pet.
+        Nothing is read at a first boot, nor for a move: the gate has. What
+        else places an existing instance (an unshelve) costs one statement,
+        and the states of the hosts come with it.
         """
         known = request.recall(spec_obj)
-        if known is not None and not known.view.is_pet:
-            return []
-        if known is None and request.cell_uuid(spec_obj) is None:
-            return []
+        if known is not None:
+            return known.view.is_pet
         uuid = request.instance_uuid(spec_obj)
-        if uuid is None:
-            return []
+        if uuid is None or request.cell_uuid(spec_obj) is None:
+            return False
+        try:
+            view = access.store().gate_view(uuid, [])
+        except Exception as error:
+            _say_unread(uuid, error)
+            return False
+        unsafe_hosts.learn(view.host_states)
+        return view.is_pet
+
+    def _tombstones(self, spec_obj):
+        """Hosts that would destroy this instance when they restart."""
+        uuid = request.instance_uuid(spec_obj)
         try:
             return access.store().tombstoned(uuid)
         except Exception as error:
-            # The boundary of a plugin: an evacuation of a pet is refused
-            # by the gate when the tables cannot be read; nothing else is.
-            LOG.warning('cannot read the evacuation records of %(uuid)s: '
-                        '%(error)s', {'uuid': uuid, 'error': error})
+            _say_unread(uuid, error)
             return []
+
+
+def _say_unread(uuid, error):
+    # The boundary of a plugin: an evacuation of a pet is refused by the gate
+    # when the tables cannot be read; nothing else is.
+    LOG.warning('cannot read the evacuation records of %(uuid)s: %(error)s',
+                {'uuid': uuid, 'error': error})

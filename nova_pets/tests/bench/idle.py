@@ -7,16 +7,18 @@ does not depend on the machine.
 """
 
 import collections
+import dataclasses
 import threading
 
 import sqlalchemy
 
 from nova_pets import wiring
+from nova_pets.model import policy
 from nova_pets.tests import cloud as cloud_package  # noqa: F401
 from nova_pets.tests.cloud import pets
 from nova_pets.tests.cloud import processes
 
-VIRTUAL_S = 120
+VIRTUAL_S = 240
 _OF_SQLITE = ('BEGIN', 'PRAGMA')
 """What a server would not see as a statement of its own."""
 
@@ -68,10 +70,9 @@ class InlineWorkers:
         return frozenset()
 
 
-def measure(cloud, workers):
-    """Return (statements per second in all, per cycle of an observer)."""
+def measure(workers, schedulers):
+    """Return (observers, statements per second in all, per cycle of one)."""
     clock = VirtualClock()
-    numbers = wiring.build_policy()
     engines = []
     for number in range(workers):
         built = wiring.build_engine(worker=f'bench{number}')
@@ -81,6 +82,8 @@ def measure(cloud, workers):
             part._clock = clock
             if hasattr(part, '_workers'):
                 part._workers = InlineWorkers()
+        built.standing.engine = dataclasses.replace(
+            built.standing.engine, host=f'bench{number % schedulers}')
         engines.append(built)
     due = {engine: 0.0 for engine in engines}
     _drive(engines, due, clock, 60)
@@ -94,8 +97,7 @@ def measure(cloud, workers):
     turns = sum(cycles[engine] for engine in observers)
     for engine in engines:
         engine.standing.resign()
-    return (len(observers), total / VIRTUAL_S, total / max(turns, 1),
-            numbers.idle_interval_s)
+    return len(observers), total / VIRTUAL_S, total / max(turns, 1)
 
 
 def _drive(engines, due, clock, seconds):
@@ -112,20 +114,22 @@ def _drive(engines, due, clock, seconds):
 
 
 def main():
-    options = {'idle_interval': 2.0, 'claim_ttl': 15.0}
     # No heartbeat may look silent while virtual minutes pass in a moment.
     detection = {'suspect_heartbeats': 100, 'down_heartbeats': 1000}
+    numbers = policy.Policy()
+    options = {'idle_interval': numbers.idle_interval_s,
+               'claim_ttl': numbers.claim_ttl_s}
     with pets.PetsCloud(hosts=5, report_interval_s=10,
                         pets={'pets': options, 'pets_detection': detection},
-                        start_scheduler=False) as cloud:
+                        start_scheduler=False):
         print('idle engines, 5 hosts, 1 cell, default intervals')
-        print('workers  observers  statements/s in all  '
+        print('schedulers  workers in all  observers  statements/s in all  '
               'statements per observing cycle')
         process = processes.Process('bench', 'scheduler',
                                     settings={'host': 'bench'},
                                     cell='cell1')
         with processes.running_as(process):
-            for workers in (1, 10):
-                observers, rate, per_cycle, _ = measure(cloud, workers)
-                print(f'{workers:7}  {observers:9}  {rate:19.2f}  '
-                      f'{per_cycle:30.1f}')
+            for schedulers, workers in ((1, 1), (1, 10), (3, 48)):
+                observers, rate, per_cycle = measure(workers, schedulers)
+                print(f'{schedulers:10}  {workers:14}  {observers:9}  '
+                      f'{rate:19.2f}  {per_cycle:30.1f}')

@@ -45,8 +45,11 @@ Faults
     ``fail(name, point, error, times=1)``;
     ``defer('compute.rebuild_instance')`` keeps messages back until
     ``release()``, ``lose(...)`` drops them;
-    ``placement_down()``. ``name`` is a host, 'conductor', 'scheduler' or None
-    (anybody); all take ``instance=uuid``. Points:
+    ``answer(name, point, answer)`` replaces placement's;
+    ``placement_down()``. ``name`` is a host, 'conductor', 'scheduler',
+    'compute' (every host) or None (anybody); all take ``instance=uuid``: also
+    where the point itself cannot tell, it is then one of the RPC message or
+    evacuate call that is worked on. Points:
 
     * of the driver, each method's name and ``after_`` it: ``spawn`` (row says
       rebuild_spawning, no guest), ``after_spawn`` (the same, guest runs),
@@ -59,8 +62,8 @@ Faults
       ``receive:conductor.rebuild_instance``,
       ``receive:scheduler.select_destinations``,
       ``receive:compute.rebuild_instance``
-    * ``placement``, ``neutron``, ``cinder``, ``glance`` (each request), ``db``
-      (each outermost transaction)
+    * ``placement``, ``placement.put`` ..., ``neutron``, ``cinder``,
+      ``glance`` (each request), ``db`` (each outermost transaction)
 
 Truth, independent of Nova's database
     ``guests()``, ``power()``, ``running(uuid)`` (hosts where it truly runs),
@@ -70,10 +73,11 @@ Truth, independent of Nova's database
     ``storage.domains[host]`` (name, or None for local disks).
 
 REST
-    boot, boot_many, evacuate, stop, start, reboot, delete, reset_state,
-    set_metadata, add_flavor, add_aggregate, add_server_group, update_service,
-    server, wait_server, migrations, actions, allocations ... (rest.py); the
-    bare client is ``c.api_fixture.admin_api``.
+    boot, boot_many, evacuate, stop, start, reboot, migrate, live_migrate,
+    delete, reset_state, set_metadata, add_flavor, add_aggregate,
+    add_server_group, update_service, server, wait_server, migrations,
+    actions, allocations ... (rest.py); the bare client is
+    ``c.api_fixture.admin_api``.
 
 Notes
     * ``config`` is nova.conf; options of groups that register later are kept.

@@ -47,7 +47,7 @@ class Deeds:
             machine.write_bmc('on')
         self._boot_machine(machine)
 
-    def wait_up(self, host, timeout_s=30):
+    def wait_up(self, host, timeout_s=90):
         """Wait until the host's nova-compute has started, after a boot."""
         machine = self.ground.machines[host]
         processes.wait_until(
@@ -100,13 +100,14 @@ class Deeds:
     def hold(self, name, point, instance=None):
         """Let whoever of that service comes to the point wait there.
 
-        :param name: host, 'conductor', 'scheduler', or None for anybody.
+        :param name: host, 'conductor', 'scheduler', 'compute' for all
+            hosts, or None for anybody.
         :param point: see the package's docstring.
         :returns: a faults.Hold; wait() for it, release() it.
         """
         return self.board.add(faults.Hold, point, name, instance)
 
-    def wait_held(self, point, instance=None, timeout_s=20):
+    def wait_held(self, point, instance=None, timeout_s=90):
         """Wait until a thread is held at a point (for that instance)."""
         self.board.wait_held(point, instance, timeout_s)
 
@@ -117,6 +118,13 @@ class Deeds:
         """
         rule = self.board.add(faults.Failure, point, name, instance, 0)
         rule.error = error
+        rule.left = times
+        return rule
+
+    def answer(self, name, point, answer, times=-1, instance=None):
+        """Give a false answer at a point of placement."""
+        rule = self.board.add(faults.Answer, point, name, instance, 0)
+        rule.answer = answer
         rule.left = times
         return rule
 

@@ -3,16 +3,35 @@
 
 A point is a place that every service passes, such as ``spawn`` or
 ``receive:conductor.rebuild_instance``. A rule says what happens to whoever
-passes: it waits, gets an exception, or (messages only) is put aside or lost.
-This module keeps the rules; hooks.py and hypervisor.py report the points.
+passes: it waits, gets an exception or a false answer, or (messages only) is
+put aside or lost. This module keeps the rules; hooks.py and hypervisor.py
+report the points.
 """
 
+import contextlib
 import threading
 
 from nova_pets.tests.cloud import processes
 
 DROP = object()
 DEFER = object()
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def about(instance):
+    """Say which instance the calling thread works on inside the block.
+
+    Points that cannot tell (a database transaction, a request to placement)
+    are then points of this instance.
+    """
+    before = getattr(_local, 'instance', None)
+    _local.instance = instance
+    try:
+        yield
+    finally:
+        _local.instance = before
 
 
 class Rule:
@@ -26,9 +45,9 @@ class Rule:
         self.left = times
         self.hits = 0
 
-    def matches(self, process, point, instance):
+    def matches(self, names, point, instance):
         return (self.point == point and self.left != 0 and
-                self.process in (None, process) and
+                (self.process is None or self.process in names) and
                 self.instance in (None, instance))
 
     def release(self):
@@ -65,7 +84,7 @@ class Hold(Rule):
             self._condition.notify_all()
         super().release()
 
-    def wait(self, instance=None, timeout_s=20):
+    def wait(self, instance=None, timeout_s=90):
         """Wait until a thread (working on that instance) is held here."""
         processes.wait_until(
             lambda: any(instance in (None, uuid)
@@ -85,6 +104,17 @@ class Failure(Rule):
         raise error if isinstance(error, BaseException) else error()
 
 
+class Answer(Rule):
+    """Whoever comes by gets this answer in place of the real one."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.answer = None
+
+    def apply(self, process, instance):
+        return self.answer
+
+
 class Deferral(Rule):
     """Messages are put aside; release() delivers them in their order."""
 
@@ -95,7 +125,7 @@ class Deferral(Rule):
     def apply(self, process, instance):
         return DEFER
 
-    def wait(self, timeout_s=20):
+    def wait(self, timeout_s=90):
         processes.wait_until(lambda: self.deliveries, timeout_s,
                              'a message at %s' % self.point)
 
@@ -136,9 +166,10 @@ class Board:
 
     def find(self, point, process, instance=None):
         """Return the first rule for this passage, counted as used."""
+        names = (process.name, process.topic) if process is not None else ()
         with self._lock:
             for rule in self._rules:
-                if rule.matches(process, point, instance):
+                if rule.matches(names, point, instance):
                     rule.left -= 1
                     rule.hits += 1
                     return rule
@@ -148,17 +179,18 @@ class Board:
         """Report that the calling thread is at a point.
 
         Freezes it if its process is dead, and applies the rule if there is
-        one. :returns: None, or DROP or DEFER for messages.
+        one. :returns: None, or what an Answer has in store.
         """
         processes.checkpoint()
         process = processes.current()
-        name = process.name if process is not None else None
-        rule = self.find(point, name, instance)
+        instance = instance or getattr(_local, 'instance', None)
+        rule = self.find(point, process, instance)
         if rule is None:
             return None
-        return rule.apply(name, instance)
+        return rule.apply(process.name if process is not None else None,
+                          instance)
 
-    def wait_held(self, point, instance=None, timeout_s=20):
+    def wait_held(self, point, instance=None, timeout_s=90):
         """Wait until something is held at that point."""
         def held():
             return any(instance in (None, uuid)

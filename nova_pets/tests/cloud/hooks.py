@@ -12,6 +12,7 @@ import weakref
 
 import fixtures
 from keystoneauth1 import exceptions as ks_exc
+from nova.compute import api as compute_api
 from nova.compute import resource_tracker
 import nova.conf
 from nova.scheduler.client import report
@@ -33,6 +34,19 @@ IMAGE_CALLS = ('get', 'generate_image_url')
 def placement_is_away():
     """Return what a client sees when nothing listens at placement's URL."""
     return ks_exc.ConnectFailure('placement is away (embedded cloud)')
+
+
+class BadGateway:
+    """What a proxy before placement answers when placement is away."""
+
+    status_code = 502
+    text = '<html>bad gateway</html>'
+    headers = {}
+
+    def json(self):
+        # Not the ValueError of a real one: over a real bus the caller of
+        # the scheduler gets RemoteError, and never that class.
+        raise ks_exc.ClientException('the answer is not JSON')
 
 
 class SeparateProcesses(fixtures.Fixture):
@@ -128,7 +142,7 @@ class Messages(fixtures.Fixture):
             process = processes.current()
             rule = self._board.find(
                 'message:%s.%s' % (topic, message.get('method')),
-                process.name if process else None, _subject(message))
+                process, _subject(message))
             if rule is None:
                 deliver(exchange, topic, ctxt, message, *args, **kwargs)
             elif rule.apply(None, None) is faults.DEFER:
@@ -161,7 +175,8 @@ class Messages(fixtures.Fixture):
                         (uuid, incoming.ctxt.get('request_id')))
                 self._board.reach(
                     'receive:%s.%s' % (process.topic, method), uuid)
-            return dispatch(rpc_dispatcher, incoming)
+            with faults.about(_subject(incoming.message)):
+                return dispatch(rpc_dispatcher, incoming)
         self.useFixture(fixtures.MockPatchObject(
             dispatcher.RPCDispatcher, 'dispatch', gated_dispatch))
 
@@ -190,6 +205,7 @@ class ServicePoints(fixtures.Fixture):
         self._point(tracker, 'rebuild_claim', 'before_claim')
         self._point(tracker, 'instance_claim', 'before_instance_claim')
         self._point(tracker, 'finish_evacuation', 'before_finish')
+        self._request()
         self._placement()
         self._neutron()
         for name in VOLUME_CALLS:
@@ -207,6 +223,16 @@ class ServicePoints(fixtures.Fixture):
             self._board.reach(point, uuid)
             return method(*args, **kwargs)
         self.useFixture(fixtures.MockPatchObject(owner, name, gated))
+
+    def _request(self):
+        """What an evacuate call asks others for is about its instance."""
+        evacuate = compute_api.API.evacuate
+
+        def known(api, context, instance, *args, **kwargs):
+            with faults.about(instance.uuid):
+                return evacuate(api, context, instance, *args, **kwargs)
+        self.useFixture(fixtures.MockPatchObject(
+            compute_api.API, 'evacuate', known))
 
     def _api_call(self, path, point):
         owner_path, name = path.rsplit('.', 1)
@@ -235,6 +261,9 @@ class ServicePoints(fixtures.Fixture):
 
         def gated(*args, **kwargs):
             self._board.reach('placement')
+            answer = self._board.reach('placement.' + name)
+            if answer is not None:
+                return answer
             # Placement is a process of its own: what it was asked to do, it
             # does, whoever dies meanwhile.
             with processes.running_as(None):

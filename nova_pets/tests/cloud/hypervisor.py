@@ -137,6 +137,17 @@ class CloudDriver(fake.FakeDriver):
             self.cloud.storage.make_disk(self.machine.name, instance.uuid)
         return super().spawn(context, instance, *args, **kwargs)
 
+    def resume_state_on_host_boot(self, context, instance, *args, **kwargs):
+        """Nova's driver does nothing here; libvirt reboots it hard."""
+        self.power_on(context, instance)
+
+    def power_on(self, context, instance, *args, **kwargs):
+        """As libvirt: define the domain anew, whether it is there or not.
+        """
+        if not self.machine.set_guest_state(
+                instance.uuid, ground.GuestState.RUNNING):
+            self.machine.start_guest(instance.uuid, instance.name)
+
     def destroy(self, context, instance, network_info,
                 block_device_info=None, destroy_disks=True, *args, **kwargs):
         if destroy_disks:

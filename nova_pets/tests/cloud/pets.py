@@ -11,12 +11,15 @@ import time
 
 from nova_pets.tests.cloud import embedded
 
+import fixtures
 import nova.conf
 from nova.db.api import api as nova_api_db
 
 from nova_pets.conf import opts
-from nova_pets.db import schema
 from nova_pets.scheduler import extension
+from nova_pets.scheduler import worker
+from nova_pets.tests.cloud import processes
+from nova_pets.tests import side_tables
 
 CONF = nova.conf.CONF
 
@@ -90,10 +93,23 @@ class PetsCloud(embedded.EmbeddedCloud):
         super()._load_config()
 
     def _start_controllers(self):
-        schema.sync(nova_api_db.get_engine())
+        side_tables.make(nova_api_db.get_engine())
         opts.register_opts(CONF)
         CONF.set_override('tcp_port', self.port, group='pets_detection')
+        self._let_dead_schedulers_rest()
         super()._start_controllers()
+
+    def _let_dead_schedulers_rest(self):
+        """All schedulers of the cloud share one pid, and so one keeper: the
+        periodic task of a dead one must not start an engine in it, which
+        would stand still and pass for the engine of its successor."""
+        ensure = worker.EngineKeeper.ensure
+
+        def gated(keeper):
+            processes.checkpoint()
+            ensure(keeper)
+        self._fixtures.useFixture(fixtures.MockPatchObject(
+            worker.EngineKeeper, 'ensure', gated))
 
     def close(self):
         super().close()
@@ -126,19 +142,21 @@ class PetsCloud(embedded.EmbeddedCloud):
             for event in self.store.history(instance_uuid=instance,
                                             host=host))
 
-    def wait_for(self, what, check, timeout_s=60):
+    def wait_for(self, what, check, timeout_s=120):
         """Poll until ``check()`` is true; its last value is returned."""
         deadline = time.monotonic() + timeout_s
         while True:
+            asked = time.monotonic()
             value = check()
             if value:
                 return value
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise AssertionError('waited %s s for %s; history:\n%s' % (
                     timeout_s, what, self.story()))
-            time.sleep(0.05)
+            time.sleep(processes.pause_s(now - asked, 0.05))
 
-    def wait_recovery(self, instance, state, timeout_s=60):
+    def wait_recovery(self, instance, state, timeout_s=120):
         """Wait until the newest recovery of an instance is in ``state``."""
         def check():
             found = self.recovery(instance)
@@ -146,13 +164,13 @@ class PetsCloud(embedded.EmbeddedCloud):
         return self.wait_for('%s of %s' % (state, instance), check,
                              timeout_s)
 
-    def wait_host(self, host, state, timeout_s=60):
+    def wait_host(self, host, state, timeout_s=120):
         return self.wait_for(
             '%s of %s' % (state, host),
             lambda: getattr(self.store.host(host), 'state', None) == state,
             timeout_s)
 
-    def wait_tracked(self, instances, timeout_s=30):
+    def wait_tracked(self, instances, timeout_s=90):
         """Wait until each is known as a pet and its fence as working."""
         def check():
             pets = self.store.pets(uuids=list(instances))

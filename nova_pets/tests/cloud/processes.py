@@ -244,6 +244,15 @@ def _quiet_hook(hook):
     return wrapper
 
 
+def pause_s(cost_s, least_s):
+    """Return how long to pause after asking for something.
+
+    What is dear to ask (nova's API) is asked less often: who waits must not
+    keep the processors from what is waited for.
+    """
+    return max(least_s, min(0.5, 3 * cost_s))
+
+
 def wait_until(condition, timeout_s, what, interval_s=0.05):
     """Return the first true value of condition(), polled until a deadline.
 
@@ -251,11 +260,13 @@ def wait_until(condition, timeout_s, what, interval_s=0.05):
     """
     deadline = time.monotonic() + timeout_s
     while True:
+        asked = time.monotonic()
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             raise AssertionError(
                 'waited %s s in vain for %s; last: %r'
                 % (timeout_s, what, value))
-        time.sleep(interval_s)
+        time.sleep(pause_s(now - asked, interval_s))

@@ -55,7 +55,7 @@ class RestVerbs:
         with self._version(MICROVERSION) as client:
             return client.api_post('/servers', body).body['server']['id']
 
-    def boot(self, name, timeout_s=60, **kwargs):
+    def boot(self, name, timeout_s=120, **kwargs):
         """Build one instance, wait until it is active, return its uuid."""
         instance = self.create_server(name, **kwargs)
         self.wait_server(instance, timeout_s=timeout_s, status='ACTIVE')
@@ -97,7 +97,7 @@ class RestVerbs:
             return {server['id']: server for server in client.get_servers(
                 search_opts={'all_tenants': 1})}
 
-    def wait_server(self, instance, timeout_s=30, **expected):
+    def wait_server(self, instance, timeout_s=90, **expected):
         """Wait until the API shows the expected values; return the server.
 
         Keys: status, host, task_state, vm_state, power_state.
@@ -140,6 +140,13 @@ class RestVerbs:
 
     def reboot(self, instance, kind='HARD'):
         return self.action(instance, {'reboot': {'type': kind}})
+
+    def migrate(self, instance):
+        return self.action(instance, {'migrate': None})
+
+    def live_migrate(self, instance):
+        return self.action(instance, {'os-migrateLive': {
+            'host': None, 'block_migration': 'auto'}})
 
     def reset_state(self, instance, state):
         return self.action(instance, {'os-resetState': {'state': state}})

@@ -254,6 +254,31 @@ def test_instances_and_their_tags_are_read(cell):
     assert found.image == {'pets_ha': 'v'}
     assert found.has_vtpm and not found.is_bfv
     assert cell.trace(uuid).instance.metadata == found.metadata
+    assert not found.has_ephemeral
+
+
+@pytest.mark.parametrize('orders, expected', [
+    ([], False), ([('stop', None)], True), ([('stop', 'user')], False),
+    ([('stop', None), ('stop', 'user')], False),
+    ([('stop', 'user'), ('stop', None), ('start', 'user')], True)])
+def test_whether_nova_itself_stopped_it(cell, orders, expected):
+    """Its periodic tasks act for nobody."""
+    uuid, other = cell.add_instance(), cell.add_instance()
+    for action, user in [*orders, ('reboot', None)]:
+        cell.add(models.InstanceAction, instance_uuid=uuid, action=action,
+                 user_id=user)
+    cell.add(models.InstanceAction, instance_uuid=other, action='stop',
+             user_id=None if orders else 'user')
+    assert cell.trace(uuid).stopped_by_nova is expected
+    traces = reader.traces(cell.context(), CELL, [uuid, other])
+    assert traces[other].stopped_by_nova is bool(orders)
+
+
+def test_an_ephemeral_disk_is_seen(cell):
+    cell.add_instance(host='spare', ephemeral_gb=1)
+    (found,) = tags.instances_on(cell.context(), cell.context(), CELL,
+                                 'spare')
+    assert found.is_bfv and found.has_ephemeral
 
 
 # -- changes ------------------------------------------------------------------

@@ -92,6 +92,7 @@ def test_own_attempt_goes_before_a_foreign_one(store, me):
     assert store.gate_view(one.instance_uuid, []).attempt == own
 
 
+@pytest.mark.sql('counts statements')
 def test_gate_view_is_one_statement(db, store, me):
     one, _ = samples.begun(store, me)
     samples.host(store)
@@ -100,6 +101,8 @@ def test_gate_view_is_one_statement(db, store, me):
     assert len(sent) == 1
 
 
+@pytest.mark.sql(
+    'there is no row of another version among frozen records')
 def test_state_of_another_version_reads_as_quarantined(db, store):
     samples.host(store)
     db.write(models.HOSTS.update().values(state='evaporated'))
@@ -108,6 +111,8 @@ def test_state_of_another_version_reads_as_quarantined(db, store):
     assert store.unsafe_hosts() == {'host1': states.HostState.QUARANTINED}
 
 
+@pytest.mark.sql(
+    'there is no row of another version among frozen records')
 @pytest.mark.parametrize('table,column', [
     (models.RECOVERIES, 'state'), (models.ATTEMPTS, 'gate')],
     ids=['recovery', 'attempt'])
@@ -286,6 +291,7 @@ def test_unsettled_attempts_are_counted_per_destination(store, me):
     assert store.in_flight_by_destination() == {'host2': 2, 'host3': 1}
 
 
+@pytest.mark.sql('counts statements')
 @pytest.mark.parametrize('question', [
     lambda store: store.unsafe_hosts(),
     lambda store: store.tombstoned('x'),

@@ -37,8 +37,8 @@ def test_history_is_filtered_oldest_first_and_keeps_the_newest(db, store):
             code=f'c{number}', host='host1' if number % 2 else None,
             instance_uuid='u-1' if number > 2 else None,
             recovery_id=number))
-    db.write(models.EVENTS.update().where(models.EVENTS.c.code == 'c0')
-             .values(at=OLD))
+        if number == 0:
+            db.age(OLD)
 
     def codes(**filters):
         return [line.code for line in store.history(**filters)]
@@ -57,16 +57,6 @@ def test_database_time_is_utc(store):
     assert abs(store.now() - now) < datetime.timedelta(minutes=5)
 
 
-def _age(db):
-    """Make every row look old."""
-    for table in models.METADATA.sorted_tables:
-        times = [column.name for column in table.columns
-                 if column.name.endswith('_at') or column.name == 'at']
-        for name in times:
-            db.write(table.update().where(table.c[name].is_not(None))
-                     .values({name: OLD}))
-
-
 def _closed(store, me):
     one, attempt = samples.begun(store, me)
     one, _ = store.advance_recovery(
@@ -83,7 +73,7 @@ def test_purge_takes_what_is_closed_and_old(db, store, me):
     control = store.add_control(records.Control(
         None, states.ControlKind.PAUSE, 'all'))
     store.end_control(control, 'user a', '')
-    _age(db)
+    db.age(OLD)
     assert store.purge(BEFORE) == {
         'pets_recoveries': 1, 'pets_attempts': 1, 'pets_events': 4,
         'pets_controls': 1, 'pets_engines': 1}
@@ -99,11 +89,11 @@ def test_purge_keeps_what_is_open_however_old(db, store, me):
     store.upsert_pets([samples.pet()])
     store.add_control(records.Control(
         None, states.ControlKind.PAUSE, 'instance', one.instance_uuid))
-    _age(db)
+    db.age(OLD)
     # Even if a time of ending slipped in.
     for table, column in ((models.RECOVERIES, 'finished_at'),
                           (models.CONTROLS, 'ended_at')):
-        db.write(table.update().values({column: OLD}))
+        db.set(table, **{column: OLD})
     before = {table: db.count(table)
               for table in models.METADATA.sorted_tables}
     counts = store.purge(BEFORE)
@@ -128,12 +118,13 @@ def test_purge_keeps_what_is_young(db, store, me):
     assert store.recovery(one.id) is not None
 
 
+@pytest.mark.sql('closes rows by SQL; only there a purge has parts')
 def test_purge_of_many_goes_in_parts(db, store):
     for _ in range(3):
         store.open_recoveries([samples.recovery() for _ in range(400)],
                               samples.event())
     db.write(models.RECOVERIES.update().values(
         open_instance=None, finished_at=OLD, state='abandoned'))
-    _age(db)
+    db.age(OLD)
     counts = store.purge(BEFORE)
     assert (counts['pets_recoveries'], counts['pets_events']) == (1200, 1200)

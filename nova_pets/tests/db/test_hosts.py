@@ -183,7 +183,7 @@ def test_advance_touches_only_its_row(store, me):
 def test_since_at_moves_with_the_state_only(db, store, me):
     row = samples.host(store, me=me)
     long_ago = row.since_at.replace(year=2001)
-    db.write(models.HOSTS.update().values(since_at=long_ago))
+    db.set(models.HOSTS, since_at=long_ago)
     held = store.advance_host(dataclasses.replace(row, reason='storm'), 1,
                               me, None)
     assert store.host('host1').since_at == long_ago

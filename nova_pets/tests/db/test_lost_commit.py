@@ -17,6 +17,8 @@ from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.tests.db import samples
 
+pytestmark = pytest.mark.sql('breaks the connection under the store')
+
 State = states.RecoveryState
 
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 
+import pytest
 import sqlalchemy as sa
 
 from nova_pets.tests.db import samples
@@ -44,6 +45,7 @@ def test_nothing_to_write_is_nothing(store):
     assert store.upsert_pets([]) == 0
 
 
+@pytest.mark.sql('counts statements')
 def test_statements_do_not_grow_with_the_pets(db, store):
     many = sorted_pets(450)
     with db.statements() as first:

@@ -20,6 +20,8 @@ from nova_pets.tests.db import contenders
 from nova_pets.tests.db import databases
 from nova_pets.tests.db import samples
 
+pytestmark = pytest.mark.sql('races processes; memory is of one')
+
 CLAIMS = 10_000
 # SQLite is for the demo and for tests; it has one writer at a time.
 CLAIMS_SQLITE = 300

@@ -4,7 +4,6 @@
 import dataclasses
 
 import pytest
-import sqlalchemy as sa
 
 from nova_pets import exception
 from nova_pets.db import models
@@ -83,6 +82,7 @@ def test_recovery_is_not_opened_closed(store):
                               samples.event())
 
 
+@pytest.mark.sql('is about an index of the database')
 def test_database_itself_refuses_a_second_open_recovery(db, store):
     one = samples.opened(store)
     values = {'open_instance': one.instance_uuid}
@@ -91,6 +91,7 @@ def test_database_itself_refuses_a_second_open_recovery(db, store):
         db.write(models.RECOVERIES.update().values(values))
 
 
+@pytest.mark.sql('counts statements')
 def test_opening_many_takes_a_few_statements(db, store):
     many = [samples.recovery() for _ in range(300)]
     with db.statements() as sent:
@@ -241,7 +242,7 @@ def test_update_touches_only_its_attempt(store, me):
 def test_gate_moves_forwards_whatever_the_engine_read(
         db, store, me, stored, asked, found):
     one, attempt = samples.begun(store, me)
-    db.write(models.ATTEMPTS.update().values(gate=stored))
+    db.set(models.ATTEMPTS, gate=states.Gate(stored))
     _, written = store.advance_recovery(
         one, one.generation, me, None,
         dataclasses.replace(attempt, gate=states.Gate(asked)))
@@ -334,7 +335,7 @@ def test_text_of_any_kind_never_stops_a_recovery(store, me):
 def test_since_at_moves_with_the_state_only(db, store, me):
     one = samples.claimed(store, me)
     long_ago = one.since_at.replace(year=2001)
-    db.write(sa.update(models.RECOVERIES).values(since_at=long_ago))
+    db.set(models.RECOVERIES, since_at=long_ago)
     one, _ = store.advance_recovery(
         dataclasses.replace(one, detail='held'), 1, me, None)
     assert store.recovery(one.id).since_at == long_ago

@@ -57,6 +57,7 @@ def test_snapshot_holds_what_is_alive_or_open(store, me):
     assert found.pets_by_host == {'host1': 2, 'host2': 1}
 
 
+@pytest.mark.sql('counts statements')
 def test_idle_snapshot_is_four_statements(db, store, me):
     samples.host(store)
     store.upsert_pets([samples.pet()])
@@ -66,6 +67,7 @@ def test_idle_snapshot_is_four_statements(db, store, me):
     assert found.pets_by_host == {}
 
 
+@pytest.mark.sql('counts statements')
 def test_busy_snapshot_is_six_statements(db, store, me):
     fenced(store, me)
     for _ in range(5):
@@ -76,6 +78,8 @@ def test_busy_snapshot_is_six_statements(db, store, me):
     assert len(found.attempts) == 5
 
 
+@pytest.mark.sql(
+    'there is no row of another version among frozen records')
 @pytest.mark.parametrize('table,column,value,missing', [
     (models.ENGINES, 'mode', 'dream', 'engines'),
     (models.ENGINES, 'report', '[1]', 'engines'),
@@ -105,6 +109,8 @@ def test_row_of_another_version_is_left_out_and_named(
             if name != missing)
 
 
+@pytest.mark.sql(
+    'there is no row of another version among frozen records')
 def test_unreadable_host_still_counts_as_not_up(db, store):
     samples.host(store)
     store.upsert_pets([samples.pet()])

@@ -52,7 +52,7 @@ def ground(tmp_path_factory):
             for name in ('api', 'cell0', 'cell1')}
         transport_url = stack.enter_context(virtual_host())
         result = scheduler_process.Ground(directory, urls, transport_url)
-        stack.callback(result.engine.dispose)
+        stack.callback(result.close)
         yield result
 
 

@@ -23,7 +23,7 @@ def test_each_worker_runs_an_engine(start):
     scheduler = start()
     workers = scheduler.wait_for_engines()
     assert scheduler.running_engines() <= workers
-    assert 'pong' in scheduler.ping()
+    assert 'pong' in scheduler.ground.ping()
 
 
 def test_a_killed_worker_is_replaced_and_its_engine_too(start):
@@ -33,7 +33,7 @@ def test_a_killed_worker_is_replaced_and_its_engine_too(start):
     os.kill(killed, signal.SIGKILL)
     after = scheduler.wait_for_engines(other_than=[killed])
     assert after - workers
-    assert 'pong' in scheduler.ping()
+    assert 'pong' in scheduler.ground.ping()
 
 
 def test_after_sighup_engines_run(start):
@@ -50,7 +50,7 @@ def test_after_sighup_engines_run(start):
             scheduler.workers() != before, 'a reaction to SIGHUP')
         after = scheduler.wait_for_engines()
     assert scheduler.running_engines() & after
-    assert 'pong' in scheduler.ping()
+    assert 'pong' in scheduler.ground.ping()
 
 
 def test_sigterm_ends_it_quickly_and_a_restart_goes_on(start):
@@ -72,7 +72,7 @@ def test_a_killed_master_and_all_workers_leave_nothing_in_the_way(start):
 
 def test_mode_off_leaves_no_trace(start, ground):
     scheduler = start(pets={'mode': 'off'})
-    assert 'pong' in scheduler.ping()
+    assert 'pong' in scheduler.ground.ping()
     assert len(scheduler_process.wait(
         lambda: len(scheduler.workers()) == 2 and scheduler.workers(),
         'two workers')) == 2
@@ -85,7 +85,7 @@ def test_a_broken_configuration_does_not_stop_scheduling(start):
         pets={'mode': 'sometimes', 'engines': 'many', 'claim_ttl': -1},
         pets_fencing={'bindings_file': '/nonexistent/bindings.yaml'},
         pets_scheduler={'periodic_spacing': 'often'})
-    assert 'pong' in scheduler.ping()
+    assert 'pong' in scheduler.ground.ping()
     log = scheduler.log.read_text()
     assert 'cannot use option [pets] mode' in log
     assert 'nova-manage pets check' in log
@@ -97,7 +97,7 @@ def test_missing_tables_do_not_stop_scheduling(start, ground):
         conn.execute(sa.text(f'DROP TABLE {schema.VERSION_TABLE}'))
     try:
         scheduler = start()
-        assert 'pong' in scheduler.ping()
+        assert 'pong' in scheduler.ground.ping()
     finally:
         schema.sync(ground.engine)
     # And the engines go to work when the tables are there.

@@ -37,6 +37,7 @@ R = states.RecoveryState
 NOVA_CONF = """
 [DEFAULT]
 periodic_enable = true
+periodic_fuzzy_delay = 5
 [api_database]
 connection = {api_database}
 [filter_scheduler]

@@ -13,6 +13,14 @@ def make_cloud():
     # Not above: it imports Nova, which other tests here run elsewhere.
     from nova_pets.tests import cloud as cloud_package
 
+    import nova.conf
+
+    from nova_pets.conf import opts
+
+    # As in every process of the product: a door that comes before them would
+    # register keystoneauth's own options in [pets_auth], and every cloud
+    # with nova-pets after it in this process would fail.
+    opts.register_opts(nova.conf.CONF)
     clouds = []
 
     def make(cloud_class=cloud_package.EmbeddedCloud, **kwargs):

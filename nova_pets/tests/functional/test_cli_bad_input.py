@@ -36,6 +36,9 @@ BIN = pathlib.Path(sys.prefix) / 'bin'
     (('purge', '--before', '2099-01-01'), 'expected a time in the past'),
     (('purge', '--before', '99999999999d'), 'expected a date and time'),
     (('purge',), '--before'),
+    (('audit', 'db1'), "cannot use 'db1'"),
+    (('audit', '--fix', '--reason', ' '), 'found an empty one'),
+    (('audit', '--repair'), 'unrecognized arguments'),
     (('fence', 'host1'), '--reason'),
     (('fence', 'host1', '--reason', '  '), 'found an empty one'),
     (('fence', 'host1', '--reason', 'x', '--epoch', 'three'),
@@ -194,6 +197,24 @@ def test_nova_manage_without_its_nova_conf(tmp_path):
     assert result.returncode == 3, result
     assert 'Name it with --config-file' in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize('transport, said', [
+    ('', 'cannot read the cell mappings'),
+    ('transport_url = pigeon://x', 'cannot use transport_url')],
+    ids=['no_cells', 'no_transport'])
+def test_an_audit_without_nova_is_one_sentence(night, transport, said):
+    """The tables of nova-pets are there, those of Nova are not."""
+    night.write_conf(text=cli_harness.NOVA_CONF.format(
+        api_database=night.url, pets='', bindings=night.bindings
+    ).replace('[DEFAULT]', f'[DEFAULT]\n{transport}'))
+    result = run_process(BIN / 'nova-pets-manage', '--config-file',
+                         night.conf_path, 'audit', '--fix', '--json')
+    assert result.returncode == 3, result
+    document = json.loads(result.stdout)
+    assert document['exit_code'] == 3 and said in document['error']
+    assert 'Traceback' not in result.stderr
+    assert night.store.controls() == []
 
 
 def test_a_reader_that_leaves_early_is_no_fault(night):

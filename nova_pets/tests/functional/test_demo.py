@@ -52,11 +52,16 @@ def test_a_story_that_does_not_end_in_time_is_no_success(tmp_path):
     assert json.loads(result.read_text())['is_well'] is False
 
 
+def _listen_to_interrupts():
+    """What a shell starts in the background is born deaf to them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_cleanly():
     """At any moment; here while the cloud is being built."""
     process = subprocess.Popen(
         COMMAND + SMALL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True)
+        text=True, preexec_fn=_listen_to_interrupts)
     try:
         for line in process.stdout:
             if 'nova-compute on host1 is up' in line:

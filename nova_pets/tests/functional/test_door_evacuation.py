@@ -54,7 +54,7 @@ def trace_of(door, cell, uuid):
     return door.traces(cell, [uuid])[uuid]
 
 
-def wait_for(door, cell, uuid, what, timeout_s=30):
+def wait_for(door, cell, uuid, what, timeout_s=90):
     """Wait until what(trace) is true; return the trace."""
     def look():
         trace = trace_of(door, cell, uuid)

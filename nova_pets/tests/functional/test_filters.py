@@ -333,6 +333,17 @@ def test_what_a_request_costs(ground):
         g.cloud.action(web, {'migrate': None})
         g.cloud.wait_server(web, status='VERIFY_RESIZE')
         assert sent == ['SELECT']
+        g.cloud.action(web, {'confirmResize': None})
+        g.cloud.wait_server(web, status='ACTIVE')
+        for forget in (unsafe_hosts.forget, lambda: None):
+            g.cloud.action(web, {'shelve': None})
+            g.cloud.wait_server(web, status='SHELVED_OFFLOADED',
+                                task_state=None)
+            forget()
+            sent.clear()
+            g.cloud.action(web, {'unshelve': None})
+            g.cloud.wait_server(web, status='ACTIVE')
+            assert sent == ['SELECT']
     pet = g.cloud.boot('db1', host='host1', metadata=PET)
     (recovery,) = g.fail(pet, storage_domain='cloud')
     request_id = g.attempt(recovery)

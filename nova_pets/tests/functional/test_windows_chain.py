@@ -144,8 +144,10 @@ def test_the_database_is_away_behind_spawn(make_pets_cloud):
 
 def test_a_living_destination_is_never_released_by_a_timeout(
         make_pets_cloud):
-    """Its thread may be inside spawn for as long as it likes."""
-    cloud = make_pets_cloud(hosts=3, pets=windows.QUICK)
+    """Its thread may be inside spawn for as long as it likes; a person is
+    told, and nobody is needed when it ends after all."""
+    cloud = make_pets_cloud(hosts=3, pets={'pets': {
+        **windows.QUICK['pets'], 'building_alarm': 30}})
     uuid, = boot(cloud, 'host1', 'db1')
     cloud.wait_tracked([uuid])
     hold = cloud.hold(None, 'spawn', instance=uuid)
@@ -157,6 +159,9 @@ def test_a_living_destination_is_never_released_by_a_timeout(
         cloud.wait_for('a long time in building', lambda: (
             cloud.store.now() - row.since_at).total_seconds() > long_s)
         assert cloud.recovery(uuid).state == 'building', cloud.story(uuid)
+        told = cloud.wait_recovery(uuid, 'needs_operator')
+        assert told.reason == 'building_slow', cloud.story(uuid)
+        assert cloud.running(uuid) == []
         hold.release()
         windows.judge(cloud, uuid)
     assert not watch.doubles

@@ -28,6 +28,7 @@ class Window:
 WINDOWS = {
     'in_its_queue': Window(QUEUE, False),
     'before_claim': Window('before_claim', False),
+    'after_claim': Window('glance', False),
     'before_spawn': Window('spawn', False),
     'after_spawn': Window('after_spawn', True),
     'before_finish': Window('before_finish', True),
@@ -75,9 +76,9 @@ def hold(cloud, pets):
 def wait_held(cloud, pets, late):
     for name, window in WINDOWS.items():
         if window.point != QUEUE:
-            cloud.wait_held(window.point, pets[name], timeout_s=60)
+            cloud.wait_held(window.point, pets[name], windows.PATIENCE_S)
     for deferral in late:
-        deferral.wait(60)
+        deferral.wait(windows.PATIENCE_S)
 
 
 @pytest.fixture(scope='module')

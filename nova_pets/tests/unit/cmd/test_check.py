@@ -57,12 +57,12 @@ def test_credentials(given, result):
 
 @pytest.mark.parametrize('changes, result', [
     ({}, check.OK), ({'problem': 'line 3: what?'}, check.PROBLEM),
-    ({'ambiguous': ['h1 is matched twice']}, check.WARNING),
+    ({'unwise': ['h1 is matched twice']}, check.WARNING),
     ({'uses_fake': True}, check.WARNING),
     ({'bound': frozenset({'h1'})}, check.OK),
     ({'bound': frozenset({'h1'}), 'pets': {'h2': 3}}, check.WARNING)])
 def test_bindings(changes, result):
-    given = {'problem': None, 'ambiguous': [], 'uses_fake': False,
+    given = {'problem': None, 'unwise': [], 'uses_fake': False,
              'hosts': ['h1', 'h2'], 'bound': frozenset({'h1', 'h2'}),
              'pets': {}} | changes
     assert results(check.look_at_bindings(**given)) == {result}
@@ -103,3 +103,12 @@ def test_pets_that_are_not_protected_are_warned_of():
     assert finding.result == check.WARNING and finding.advice
     odd = samples.facts(pets=(samples.pet(problems=('ha:disk is "x"',)),))
     assert 'ha:disk' in check.look_at_pets(odd)[0].text
+
+
+@pytest.mark.parametrize('works, silent, result', [
+    (True, [], check.OK), (True, ['2.1 ipmi'], check.WARNING),
+    (False, ['1.1 ipmi'], check.PROBLEM)])
+def test_fences(works, silent, result):
+    assert results(check.look_at_fences([
+        {'host': 'h1', 'works': True, 'silent': []},
+        {'host': 'h2', 'works': works, 'silent': silent}])) == {result}

@@ -34,7 +34,7 @@ KEYS = {
             'open_recoveries commands',
     'witness': 'witness sign sign_text detail',
     'pet': 'uuid name project_id cell_uuid host vm_state priority disk '
-           'boot_from_volume storage_domain protected unprotected problems '
+           'volumes_only storage_domain protected unprotected problems '
            'settings recovery',
     'recovery': 'id uuid name project_id cell_uuid source epoch destination '
                 'state state_text is_open reason reason_text detail attempts '
@@ -49,8 +49,9 @@ KEYS = {
     'event': 'id at actor reason reason_text text host uuid recovery_id '
              'attempt_id from to witnesses evidence',
     'list': 'exit_code at pets', 'hosts': 'exit_code at hosts',
-    'show': 'exit_code at uuid name pet recovery source attempts orders '
-            'waits commands',
+    'show': 'exit_code at uuid name pet rule recovery source attempts '
+            'orders waits commands',
+    'rule': 'rule about reasons',
     'history': 'exit_code events',
 }
 
@@ -64,6 +65,7 @@ def built():
         'status.recoveries': status['recoveries'],
         'engine': status['engines']['rows'][0], 'host': host,
         'witness': host['witnesses'][0], 'pet': documents.pet(PET),
+        'rule': documents.rule(PET),
         'recovery': documents.recovery(RECOVERY),
         'attempt': documents.attempt(FACTS.attempts[0], FACTS.now),
         'order': documents.order(FACTS.orders[0], FACTS.now),

@@ -36,7 +36,7 @@ def test_every_public_method_is_a_verb_with_json():
         if callable(method) and not name.startswith('_')}
     assert set(verbs) == {
         'db_sync', 'db_version', 'purge', 'status', 'list', 'hosts', 'show',
-        'history', 'check', 'fence', 'confirm_fenced', 'release',
+        'history', 'check', 'audit', 'fence', 'confirm_fenced', 'release',
         'maintenance', 'recover', 'retry', 'abandon', 'pause', 'resume',
         'approve'}
     for verb in verbs.values():

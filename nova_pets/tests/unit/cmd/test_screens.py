@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Screens of a quiet and of a bad night: what a person must find there."""
 
-import dataclasses
-
 import pytest
 
 from nova_pets.cmd import check
@@ -11,6 +9,7 @@ from nova_pets.cmd import instance_screen
 from nova_pets.cmd import liveness
 from nova_pets.cmd import reports
 from nova_pets.cmd import screens
+from nova_pets.fencing import sequence
 from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.tests.unit.cmd import samples
@@ -186,15 +185,22 @@ def test_history_tells_what_witnesses_saw_once():
 
 
 def test_a_fence_table_shows_only_what_would_fail():
+    power = {'h1': states.PowerState.ON, 'h2': states.PowerState.UNKNOWN,
+             'h4': states.PowerState.UNKNOWN}
     rows = fence_table.ask(
-        ['h1', 'h2', 'h3'], frozenset({'h1', 'h2'}),
-        lambda host: dataclasses.make_dataclass(
-            'Reading', ['is_working', 'is_off', 'detail'])(
-                host == 'h1', False, f'{host} said so'), None)
+        ['h1', 'h2', 'h3', 'h4'], frozenset(power),
+        lambda host: sequence.PowerReading(
+            False, host != 'h2', {'1.1 ipmi': power[host],
+                                  '2.1 manual': states.PowerState.UNKNOWN},
+            f'{host} said so'), None)
     text = '\n'.join(fence_table.screen(rows, 79))
-    assert '1 of 3 hosts could be fenced now' in text
+    assert '2 of 4 hosts could be fenced now' in text
     assert 'h2 said so' in text and 'no device that can' in text
     assert 'h1 said so' not in text
+    assert text.index('Would fail') < text.index('h2 said so') < \
+        text.index('Works in part') < text.index('h4 said so')
+    assert [row['silent'] for row in rows] == [
+        [], ['1.1 ipmi'], [], ['1.1 ipmi']]
 
 
 def test_check_shows_the_gravest_first_with_advice():

@@ -178,6 +178,22 @@ def test_a_scheduler_without_periodic_tasks_is_a_problem(load):
             if 'runs no engine' in problem]
 
 
+@pytest.mark.parametrize('text, is_late', [
+    ('', True), ('periodic_fuzzy_delay = 16', True),
+    ('periodic_fuzzy_delay = 15', False), ('periodic_fuzzy_delay = 0', False),
+    # Then it is the smaller problem.
+    ('periodic_enable = false', False)])
+def test_engines_that_begin_late_are_a_problem(load, text, is_late):
+    conf = load(f'[DEFAULT]\n{text}\n')
+    conf.register_opts([cfg.IntOpt('periodic_fuzzy_delay', default=60),
+                        cfg.BoolOpt('periodic_enable', default=True)])
+
+    found = [problem for problem in check.problems(conf)
+             if 'set periodic_fuzzy_delay = 5' in problem]
+
+    assert bool(found) is is_late
+
+
 @pytest.mark.parametrize('mode', list(states.Mode), ids=str)
 def test_the_kill_switch_only_turns_act_into_observe(tmp_path, mode):
     switch = tmp_path / 'pets-observe'
@@ -268,8 +284,10 @@ def test_committed_sample_is_current():
 
 def test_fragment_of_nova_conf_has_no_problem_but_the_bindings(load):
     text = (ETC / 'nova-pets.nova.conf').read_text()
+    conf = load(text)
+    conf.register_opt(cfg.IntOpt('periodic_fuzzy_delay', default=60))
 
-    found = check.problems(load(text))
+    found = check.problems(conf)
 
     assert [problem for problem in found
             if 'bindings_file' not in problem] == []

@@ -170,11 +170,13 @@ class World:
         facade = session.standalone(self.url, sqlite_synchronous=False)
         return sql_store.SqlStore(facade, actor)
 
-    def engine(self, name='a', mode=states.Mode.ACT, **numbers):
+    def engine(self, name='a', mode=states.Mode.ACT, new_id=None, audits=None,
+               **numbers):
         values = {'report_interval_s': self.report_interval_s,
                   'one_storage_domain': True, 'verify_watch_s': 1.0,
                   'witness_silence_s': 1.0, 'engines': 2}
         values.update(numbers)
+        chance = {'new_id': new_id} if new_id else {}
         door, store = Door(self), self.store(f'engine {name}')
         built = engine.Engine(
             store=store, door=door,
@@ -185,7 +187,7 @@ class World:
                 id='', host=f'scheduler-{name}', worker='1', version='1',
                 mode=mode, gate_loaded=True),
             tenant_settings=frozenset({'ha', 'priority'}),
-            mode_now=lambda: (mode, ''))
+            mode_now=lambda: (mode, ''), audits=audits, **chance)
         return built
 
     def drive(self, engines, check, limit_s=300.0):
@@ -316,7 +318,10 @@ class Door(compute_base.ComputeDoor):
     def traces(self, cell_uuid, uuids):
         found = {}
         for uuid in uuids:
-            row = self._world.rows[uuid]
+            row = self._world.rows.get(uuid)
+            if row is None:
+                found[uuid] = observations.Trace(None)
+                continue
             found[uuid] = observations.Trace(
                 self._view(row), tuple(observations.Migration(
                     record['id'], record['status'], record['source'],
@@ -336,7 +341,7 @@ class Door(compute_base.ComputeDoor):
         return set(self._world.rows[uuid].allocations)
 
     def guest(self, cell_uuid, uuid, host, timeout_s):
-        if uuid in self._world.running(uuid):
+        if host in self._world.running(uuid):
             return states.GuestAnswer.RUNNING
         return states.GuestAnswer.NOT_RUNNING
 
@@ -396,6 +401,10 @@ class Door(compute_base.ComputeDoor):
     def remove_allocations(self, cell_uuid, uuid, host):
         with self._world.call('remove_allocations'):
             self._world.rows[uuid].allocations.discard(host)
+
+    def allocate(self, cell_uuid, uuid, host):
+        with self._world.call('allocate'):
+            self._world.rows[uuid].allocations.add(host)
 
     def stop(self, cell_uuid, uuid):
         with self._world.call('stop'):

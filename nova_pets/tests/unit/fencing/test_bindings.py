@@ -72,7 +72,8 @@ def test_no_entry_no_device():
     ('hosts: !!python/object/apply:os.system ["true"]\n', 1, 'could not'),
     ('hosts: &a [*a]\n', 1, 'contains itself'),
     (with_settings('{password: hunter2}'), 6,
-     'expected password_file or password_env, found a literal password'),
+     'expected password_file or password_env or password_castellan, found '
+     'a literal password'),
     (with_settings('{admin_password: hunter2}'), 6, 'literal'),
     (with_settings('{deep: {auth_token: hunter2}}'), 6, 'literal'),
     (with_settings('{address: "https://root:hunter2@bmc"}'), 6,

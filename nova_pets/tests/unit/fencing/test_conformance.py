@@ -2,7 +2,9 @@
 """The driver contract (fencing/base.py), held against every driver.
 
 A new driver joins by a line in CASES: how to build it with a device that
-works, and with one that cannot be asked.
+works, and with one that cannot be asked. Drivers of real devices are here with
+their settings only: tests/fencing has the endpoints that they are held
+against.
 """
 
 import dataclasses
@@ -13,7 +15,10 @@ import pytest
 from nova_pets import exception
 from nova_pets.fencing import base
 from nova_pets.fencing import fake
+from nova_pets.fencing import fence_agents
+from nova_pets.fencing import ipmi
 from nova_pets.fencing import manual
+from nova_pets.fencing import redfish
 from nova_pets.fencing import registry
 from nova_pets.model import states
 
@@ -21,8 +26,8 @@ from nova_pets.model import states
 @dataclasses.dataclass(frozen=True)
 class Case:
     driver: type[base.FencingDriver]
-    good: typing.Callable[[typing.Any], dict[str, object]]
-    """Settings of a device that works and is on."""
+    good: typing.Callable[[typing.Any], dict[str, object]] | None
+    """Settings of a device that works and is on; None: it needs one."""
     dead: typing.Callable[[typing.Any], dict[str, object]] | None
     """Settings of a device that cannot be asked; None: always can."""
     bad: tuple[dict[str, object], ...]
@@ -34,7 +39,49 @@ def fake_on(tmp_path):
     return {'state_dir': str(tmp_path)}
 
 
+def without(settings, *names, **changes):
+    return {name: value for name, value in {**settings, **changes}.items()
+            if name not in names}
+
+
+REDFISH = {'address': 'https://bmc1', 'username': 'u', 'password': 'p'}
+IPMI = {'address': 'bmc1', 'username': 'u', 'password': 'p'}
+
+
+def agent(name='fence_apc', **options):
+    return {'agent': name, 'options': options}
+
+
 CASES = {
+    'redfish': Case(redfish.RedfishFencing, None, None, (
+        {}, *(without(REDFISH, name) for name in REDFISH),
+        *(without(REDFISH, address=address) for address in (
+            'http://bmc1', 'bmc1', 'https://', 'https://bmc1/redfish/v1',
+            'https://u@bmc1', 'https://bmc1?x', 'https://bmc1:port', 7)),
+        without(REDFISH, insecure='yes'), without(REDFISH, system=7),
+        without(REDFISH, insecure=True, ca_file='/x'),
+        without(REDFISH, username='a\nb'), without(REDFISH, verify=False))),
+    'ipmi': Case(ipmi.IpmiFencing, None, None, (
+        {}, *(without(IPMI, name) for name in IPMI),
+        *(without(IPMI, address=address) for address in (
+            '-z', 'bmc1 -x', 'https://bmc1', '', 7)),
+        without(IPMI, port=0), without(IPMI, port='623'),
+        without(IPMI, cipher_suite=0), without(IPMI, cipher_suite=18),
+        without(IPMI, cipher_suite=True), without(IPMI, privilege='user'),
+        without(IPMI, password='p' * 21), without(IPMI, password='p\nq'))),
+    'fence_agents': Case(fence_agents.FenceAgentsFencing, None, None, (
+        {}, {'agent': 'rm'}, {'agent': 'fence_apc; rm'}, {'agent': 7},
+        {'agent': '../fence_apc'}, {'agent': 'fence_apc', 'options': []},
+        *(agent(name) for name in (
+            'fence_sbd', 'fence_scsi', 'fence_kdump', 'fence_ack_manual',
+            'fence_brocade', 'fence_redfish', '/usr/sbin/fence_watchdog')),
+        agent(action='reboot'), agent(method='cycle'), agent(option='off'),
+        agent(delay=5), agent(retry_on=3), agent(verbose=1),
+        agent(debug_file='/x'), agent(missing_as_off=1), agent(quiet=1),
+        agent(password_script='/x'), agent(plug='1\naction=reboot'),
+        agent(plug=' 1'), agent(plug='"1"'), agent(plug=['1', '2']),
+        agent(**{'plug\n': 1}), agent(**{'#plug': 1}),
+        agent(**{'a=b': 1}))),
     'fake': Case(
         fake.FakeFencing, fake_on,
         lambda tmp_path: {'state_file': str(tmp_path / 'missing')},
@@ -56,12 +103,16 @@ def those(fits=lambda case: True):
         if fits(case)])
 
 
+def is_here(case):
+    return case.good is not None
+
+
 def can_power_off(case):
-    return case.driver.characteristics.can_power_off
+    return is_here(case) and case.driver.characteristics.can_power_off
 
 
 def can_power_on(case):
-    return case.driver.characteristics.can_power_on
+    return is_here(case) and case.driver.characteristics.can_power_on
 
 
 def only_reports(case):
@@ -89,12 +140,12 @@ def test_it_has_the_name_of_its_entry_point(case):
     assert registry.known_drivers()[case.driver.name] is case.driver
 
 
-@those()
+@those(is_here)
 def test_a_device_that_works_is_valid(case, driver):
     driver.validate()
 
 
-@those()
+@those(is_here)
 def test_on_is_not_off(case, driver):
     assert driver.power_state(1.0) in (states.PowerState.ON,
                                        states.PowerState.UNKNOWN)
@@ -123,7 +174,7 @@ def test_on_after_off(case, driver):
     assert driver.power_state(1.0) is states.PowerState.ON
 
 
-@those()
+@those(is_here)
 def test_what_it_cannot_do_it_refuses_clearly(case, driver):
     for can, call in (
             (driver.characteristics.can_power_off, driver.power_off),

@@ -137,7 +137,7 @@ def test_secrets_are_read_when_needed_and_not_before(path, tmp_path):
 
     path.write_text('hosts:\n' + entry(
         '*', 'bmc', f'{{password_file: "{tmp_path}/{{host}}.pw"}}'))
-    built = registry.Registry(str(path), drivers={'bmc': Bmc})
+    built = registry.Registry(str(path), True, drivers={'bmc': Bmc})
     assert built.problem() is None
     with pytest.raises(exception.BindingsInvalid, match='cmp-1.pw'):
         built.levels('cmp-1')
@@ -157,7 +157,7 @@ def test_a_driver_that_breaks_shows_no_secret(path, monkeypatch):
     monkeypatch.setenv('BMC_PASSWORD', 'hunter2')
     path.write_text('hosts:\n' + entry(
         '*', 'bmc', '{password_env: BMC_PASSWORD}'))
-    built = registry.Registry(str(path), drivers={'bmc': Bmc})
+    built = registry.Registry(str(path), True, drivers={'bmc': Bmc})
 
     with pytest.raises(exception.BindingsInvalid) as caught:
         built.levels('cmp-1')
@@ -170,6 +170,34 @@ def test_hosts_that_several_entries_match_are_named(path):
 
     [sentence] = built.ambiguous(HOSTS)
     assert sentence.startswith('cmp-1 is matched by the entries in lines 2')
+
+
+def test_what_is_allowed_and_unwise_is_named_once(path, tmp_path):
+    secret = tmp_path / 'pw'
+    secret.write_text('p')
+    secret.chmod(0o644)
+    built = build(path, 'hosts:\n' + entry(
+        '*', 'redfish', '{address: "https://{host}", username: u, '
+        f'password_file: {secret}, insecure: true}}'))
+
+    assert built.problem() is None
+    first, second = built.warnings(HOSTS)
+    assert 'line 5: insecure is true' in first
+    assert first.endswith('(concerns cmp-1, cmp-2, other)')
+    assert 'can be read by everybody' in second
+    secret.chmod(0o640)
+    assert len(built.warnings(HOSTS)) == 1
+    assert built.warnings([]) == []
+
+
+def test_a_secret_deep_in_the_settings_is_read(path, tmp_path):
+    (tmp_path / 'pw').write_text('p\n')
+    built = build(path, 'hosts:\n' + entry(
+        '*', 'fence_agents', '{agent: fence_apc, options: {plug: "{host}", '
+        f'password_file: {tmp_path}/pw}}}}'))
+
+    [[device]] = built.levels('cmp-1')
+    assert device._options == {'plug': 'cmp-1', 'password': 'p'}
 
 
 def test_the_sample_can_be_used(path):

@@ -89,7 +89,17 @@ def test_off_is_never_believed_without_a_reading(clock):
     bmc = Scripted('bmc', [P.ON, P.ON, P.OFF], log)
 
     assert fence([[bmc]], clock).is_proven
-    assert log == ['bmc read', 'bmc off', 'bmc read', 'bmc read']
+    assert log == ['bmc read', 'bmc off', 'bmc read', 'bmc read',
+                   'bmc read']
+
+
+@pytest.mark.parametrize('first', [P.ON, P.OFF])
+def test_off_and_on_by_turns_is_not_off(clock, first):
+    other = P.OFF if first is P.ON else P.ON
+
+    result = fence([[Scripted('bmc', [first, other] * 200, [])]], clock)
+
+    assert not result.is_proven
 
 
 def test_already_off_is_read_twice_and_not_told(clock):
@@ -136,7 +146,7 @@ def test_a_refusal_goes_on_with_the_next_level_at_once(clock):
     assert result.is_proven and result.level == 2
     assert result.took_s < 1
     assert log == ['bmc read', 'bmc off', 'outlet read', 'outlet off',
-                   'outlet read']
+                   'outlet read', 'outlet read']
 
 
 def test_a_level_that_cannot_finish_leaves_time_for_the_next(clock):

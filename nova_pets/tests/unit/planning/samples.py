@@ -79,12 +79,13 @@ def event(name, host='conductor', result=None, finished=None, details=None):
         result, details)
 
 
-def trace(*migrations, events=(), request='req-1', **values):
+def trace(*migrations, events=(), request='req-1', stopped_by_nova=False,
+          **values):
     found = instance(**values)
     return observations.Trace(
         found, tuple(migrations),
         {request: tuple(events)} if events else {},
-        (request,) if events else ())
+        (request,) if events else (), stopped_by_nova)
 
 
 def recovery(state=states.RecoveryState.READY, **values):

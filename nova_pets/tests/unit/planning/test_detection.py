@@ -98,7 +98,9 @@ def test_a_tenant_cannot_set_what_the_operator_keeps():
     ({'has_shares': True}, 'shares'),
     ({'group_policy': 'affinity'}, 'hard_affinity'),
     ({'launched_at': None}, 'never_launched'),
-    ({'vm_state': 'paused'}, 'state_not_covered'),
+    ({'vm_state': 'suspended'}, 'state_not_covered'),
+    ({'vm_state': 'shelved'}, 'state_not_covered'),
+    ({'vm_state': 'never heard of'}, 'state_not_covered'),
     ({}, 'no_storage_domain'),
     ({'metadata': {'ha': 'maybe'}}, 'bad_tag'),
 ])
@@ -114,6 +116,7 @@ def test_each_obstacle_is_named(values, reason):
     {'aggregate': {'pets:storage': 'ceph'}},
     {'metadata': {'ha': 'true', 'ha:disk': 'rebuild'}},
     {'group_policy': 'anti-affinity', 'is_bfv': True},
+    {'vm_state': 'paused', 'is_bfv': True},
 ])
 def test_protected(values):
     found = samples.instance(**values)
@@ -128,3 +131,11 @@ def test_a_fence_that_was_not_seen_to_work_protects_nobody(ready):
     tags = protection.read_tags(found, frozenset({'ha'}))
     assert protection.why_unprotected(found, tags, ready, samples.POLICY) \
         == ('no_working_fence',)
+
+
+def test_a_heartbeat_that_was_not_seen_to_move_is_not_back():
+    """A new engine took every host that was down for up again."""
+    view = samples.host_view(state=states.HostState.DOWN, silent_s=0.5,
+                             has_moved=False)
+    found = detection.judge(view, samples.POLICY)
+    assert found.verdict is states.Verdict.SUSPECT

@@ -64,6 +64,7 @@ def told(planned):
     (H.FENCED, {'power_off_s': None}, ['ReadPower']),
     (H.VACATED, {}, ['MoveHost reopened']),
     (H.QUARANTINED, {}, ['MoveHost silent_again']),
+    (H.QUARANTINED, {'state_s': 29.0}, []),
     (H.QUARANTINED, {'evidence': (samples.LIVE_TCP,)}, []),
     (H.UNPROVEN, {}, []),
     (H.UNPROVEN, {'row': {'reason': 'no_fence'}}, ['FenceHost fence']),

@@ -9,7 +9,6 @@ import pytest
 from nova_pets.compute import base as _  # noqa: F401  the door's contract
 from nova_pets.model import actions
 from nova_pets.model import states
-from nova_pets.planning import instance_states
 from nova_pets.planning import planner
 from nova_pets.planning import recoveries
 from nova_pets.tests.unit.planning import samples
@@ -93,7 +92,8 @@ def test_a_lost_proof_takes_the_readiness_along(state, source):
                        created_at=None), True),
     (samples.migration(status='failed', destination=None), False),
     (samples.migration(status='done', destination='host2'), False),
-    (samples.migration(status='completed', destination='host2'), False),
+    (samples.migration(status='completed', destination='host2'), True),
+    (samples.migration(status='completed', destination=None), False),
     (samples.migration(source='host9'), False),
 ])
 def test_the_past_is_settled_first(record, counts):
@@ -147,7 +147,8 @@ COMPUTE_ERROR = samples.event('compute_rebuild_instance', 'host2', 'Error')
     (flying(R.SCHEDULING, state_s=181), ['MoveRecovery failed']),
     (flying(R.SCHEDULING, host='host2', task_state=None),
      ['MoveRecovery arrived']),
-    (flying(R.SCHEDULING, host='host2', task_state='rebuild_spawning'), []),
+    (flying(R.SCHEDULING, host='host2', task_state='rebuild_spawning'),
+     ['MoveRecovery arrived']),
     (flying(R.BUILDING, samples.migration(
         status='pre-migrating', destination='host2'), events=(COMPUTE,),
         attempt=samples.attempt(destination='host2')), []),
@@ -160,7 +161,7 @@ COMPUTE_ERROR = samples.event('compute_rebuild_instance', 'host2', 'Error')
     (flying(R.BUILDING, samples.migration(
         status='pre-migrating', destination='host2'), events=(COMPUTE,),
         state_s=901, attempt=samples.attempt(destination='host2')),
-     ['Hold building_slow']),
+     ['MoveRecovery failed']),
     (flying(R.BUILDING, deleted=True), ['MoveRecovery failed']),
     (flying(R.REQUESTING), ['MoveRecovery uncertain']),
     (flying(R.SETTLING), ['SettleAttempt']),
@@ -266,40 +267,57 @@ def test_a_host_that_another_engine_drives_is_left_to_it():
 
 
 @pytest.mark.parametrize('instance, reason', [
-    ({'task_state': 'migrating'}, 'task_elsewhere'),
-    ({'task_state': 'resize_finish'}, 'task_elsewhere'),
+    ({'task_state': 'migrating'}, 'migrating'),
+    ({'task_state': 'resize_finish'}, 'resizing'),
     ({'task_state': 'never heard of'}, 'task_elsewhere'),
-    ({'vm_state': 'paused'}, 'not_evacuable'),
-    ({'vm_state': 'resized'}, 'not_evacuable'),
+    ({'vm_state': 'suspended'}, 'suspended'),
+    ({'vm_state': 'resized'}, 'resized'),
+    ({'vm_state': 'never heard of'}, 'not_evacuable'),
+    ({'vm_state': 'shelved'}, 'shelved'),
 ])
 def test_what_needs_a_person(instance, reason):
     view = samples.recovery_view(found=samples.trace(**instance))
     planned = recoveries.begin(view)
     assert (planned[0].event, planned[0].reason) == ('needs_operator',
                                                      reason)
+    assert str(next(iter(instance.values()))) in planned[0].detail
 
 
-@pytest.mark.parametrize('vm_state, task, desired', [
-    ('active', None, 'running'), ('active', 'powering-off', 'stopped'),
-    ('active', 'reboot_started_hard', 'running'),
-    ('stopped', None, 'stopped'), ('stopped', 'powering-on', 'running')])
-def test_the_owners_last_word_on_power(vm_state, task, desired):
-    assert instance_states.desired_power(vm_state, task) == desired
+@pytest.mark.parametrize('attempts, vm_state, task, row, desired', [
+    (0, 'stopped', None, 'running', 'stopped'),
+    (0, 'paused', None, 'running', 'stopped'),
+    (0, 'active', 'pausing', 'running', 'stopped'),
+    (0, 'paused', 'unpausing', 'stopped', 'running'),
+    (0, 'active', None, 'stopped', 'stopped'),
+    (1, 'stopped', None, 'running', 'running'),
+    (1, 'active', 'powering-off', 'running', 'stopped')])
+def test_power_before_an_attempt(attempts, vm_state, task, row, desired):
+    """Before the first attempt vm_state is the owner's word; afterwards
+    Nova's own attempts may have written it."""
+    view = samples.recovery_view(
+        found=samples.trace(vm_state=vm_state, task_state=task),
+        row={'attempts': attempts,
+             'desired_power': states.DesiredPower(row)})
+    planned, = recoveries.begin(view)
+    assert planned.desired_power == desired
 
 
-@pytest.mark.parametrize('vm_state, power, original', [
-    ('active', 1, 'active'), ('stopped', 4, 'stopped'),
-    ('error', 4, 'stopped'), ('error', 1, 'active'), ('error', 0, 'active')])
-def test_error_hides_what_was_before(vm_state, power, original):
-    found = samples.instance(vm_state=vm_state, power_state=power)
-    assert instance_states.original_vm_state(found) == original
-
-
-def test_every_task_state_of_nova_has_a_rule():
-    task_states = pytest.importorskip('nova.compute.task_states')
-    known = {value for name, value in vars(task_states).items()
-             if name.isupper() and isinstance(value, str)}
-    assert known - set(instance_states.TASK_RULES) == set()
+@pytest.mark.parametrize('instance, row, expected', [
+    ({}, {}, ''),
+    ({'vm_state': 'error'}, {}, 'nova says error, None'),
+    ({'vm_state': 'stopped'}, {'original_vm_state': 'stopped',
+                               'desired_power': states.DesiredPower.STOPPED},
+     ''),
+    ({'task_state': 'powering-off'}, {},
+     'nova says active, powering-off; to be stopped'),
+    ({'vm_state': 'stopped', 'task_state': 'powering-on'},
+     {'original_vm_state': 'stopped',
+      'desired_power': states.DesiredPower.STOPPED},
+     'nova says stopped, powering-on; to be running')])
+def test_the_history_tells_what_people_made_of_it(instance, row, expected):
+    view = samples.recovery_view(found=samples.trace(**instance), row=row)
+    (planned,) = recoveries.begin(view)
+    assert planned.detail == expected
 
 
 def test_the_same_snapshot_gives_the_same_plan():

@@ -43,6 +43,23 @@ def test_an_unclaimed_record_of_ours_is_deleted_first():
     assert found == settling.DeleteAccepted(5)
 
 
+@pytest.mark.parametrize('state, silent_s, deleted', [
+    (H.FENCED, 60.0, True), (H.VACATED, 60.0, True),
+    (H.QUARANTINED, 60.0, False), (H.RETURNING, 60.0, False),
+    (H.DOWN, 60.0, False), (H.QUARANTINED, 1.0, True), (H.UP, 1.0, True)])
+def test_no_record_vanishes_while_its_source_may_start(state, silent_s,
+                                                       deleted):
+    """nova-compute reads the open ones at its start, and fails over one that
+    is gone when it wants to close it; its heartbeat begins afterwards."""
+    snap = samples.snap(samples.host_view(state=state, silent_s=silent_s))
+    found = settling.next_step(
+        samples.recovery(states.RecoveryState.SETTLING), (OPEN,),
+        settling.Findings(samples.trace(samples.migration(), **REBUILDING)),
+        snap, samples.POLICY, 1.0)
+    assert isinstance(found, settling.DeleteAccepted) is deleted
+    assert deleted or found.reason == 'source_starting'
+
+
 FOREIGN = dataclasses.replace(OPEN, kind=states.AttemptKind.FOREIGN,
                               destination=None)
 
@@ -106,9 +123,31 @@ def test_a_living_destination_at_work_is_never_released(status, answer):
     assert found == settling.Wait('destination_building', 'on host2')
 
 
-def test_a_living_destination_at_work_for_too_long_needs_a_person():
-    found = step(moving(), events=(RUNNING,), state_s=901, **SPAWNING)
-    assert (found.event, found.reason) == ('needs_operator', 'building_slow')
+@pytest.mark.parametrize('late', [
+    {'state_s': 901},
+    {'attempt': dataclasses.replace(OPEN, reason='building_slow')}],
+    ids=['in settling', 'in building'])
+def test_a_living_destination_at_work_for_too_long_is_asked(late):
+    def told(answer):
+        guests = {'host2': answer} if answer else {}
+        return step(moving(), events=(RUNNING,), found={'guests': guests},
+                    **late, **SPAWNING)
+
+    assert told(None) == settling.Probe('host2')
+    assert told(G.RUNNING).destination == 'host2'
+    assert isinstance(told(G.RUNNING), settling.Adopt)
+    for answer in (G.NOT_RUNNING, G.UNREACHABLE):
+        found = told(answer)
+        assert (found.event, found.reason) == (
+            'needs_operator', 'building_slow')
+
+
+def test_a_person_may_say_that_its_work_is_lost():
+    guests = {'guests': {'host2': G.NOT_RUNNING}}
+    found = step(moving(), events=(RUNNING,), found=guests,
+                 attempt=dataclasses.replace(OPEN, reason='said_to_be_over'),
+                 **SPAWNING)
+    assert found == settling.CloseMigration(5, ('pre-migrating',), 'error')
 
 
 @pytest.mark.parametrize('status', ['pre-migrating', 'failed', 'error'])
@@ -160,9 +199,21 @@ def test_ends_that_need_no_clean_up(instance, event):
     assert step(moving(), **instance).event == event
 
 
-def test_an_instance_that_is_still_rebuilt_elsewhere_is_waited_for():
-    found = step(moving('done'), host='host2', task_state='rebuild_spawning')
-    assert isinstance(found, settling.Wait)
+@pytest.mark.parametrize('events, expected', [
+    ((CONDUCTOR_ERROR,), settling.Restore),
+    ((CONDUCTOR_ERROR, RUNNING), settling.Wait),
+    ((samples.event('rebuild_server', 'cond'),), settling.Wait),
+    ((), settling.Wait)])
+def test_what_a_refused_request_left_is_cleaned_where_it_arrived(
+        events, expected):
+    """Seed 2456 of 2026-11-21: a person's evacuation was asked for before it
+    arrived and refused after that; it was 'rebuilding' for ever."""
+    assert step(moving('done'), host='host2', **REBUILDING).event == 'arrived'
+    trace = samples.trace(events=events, host='host2', **REBUILDING)
+    found = verifying.next_step(
+        samples.recovery(states.RecoveryState.VERIFYING),
+        settling.Findings(trace), samples.snap(), samples.POLICY, 1.0)
+    assert isinstance(found, expected)
 
 
 def verify(found=None, state_s=60.0, recovery=None, migrations=(),
@@ -213,3 +264,93 @@ def test_verifying(values, expected):
         assert found.event == expected
     else:
         assert found == expected
+
+
+@pytest.mark.parametrize('task', ['powering-off', 'powering-on'])
+def test_an_order_to_stop_or_start_that_was_lost_is_given_again(task):
+    def told(task_s):
+        trace = samples.trace(host='host2', task_state=task)
+        return verifying.next_step(
+            samples.recovery(states.RecoveryState.VERIFYING),
+            settling.Findings(trace), samples.snap(), samples.POLICY, 500.0,
+            task_s)
+
+    assert isinstance(told(10.0), settling.Wait)
+    assert told(samples.POLICY.scheduling_timeout_s).values == {
+        'task_state': None}
+
+
+ROOM = {'allocations': frozenset({'host1', 'host2'})}
+
+
+@pytest.mark.parametrize('destination, found, expected', [
+    (H.UP, {}, settling.Probe('host2')),
+    (H.UP, {'guests': {'host2': G.NOT_RUNNING}},
+     settling.RemoveAllocations('host2')),
+    (H.UP, {'guests': {'host2': G.UNREACHABLE}},
+     settling.Wait('probe_unreachable', 'on host2')),
+    (H.DOWN, {}, settling.Wait('destination_down', 'host2 is down',
+                               'host2')),
+    (H.FENCED, {}, settling.Tombstone('host2')),
+    (H.FENCED, {'tombstoned': frozenset({'host2'})},
+     settling.RemoveAllocations('host2')),
+])
+def test_room_on_a_host_that_no_record_names(destination, found, expected):
+    """Seed 1024 of 2026-11-21: a person's forced evacuation and ours used
+    one record (F7), and only the room named the host of the guest."""
+    assert step(destination=destination, found={**ROOM, **found}) == expected
+
+
+def test_a_guest_found_by_its_room_is_adopted():
+    found = step(found={**ROOM, 'guests': {'host2': G.RUNNING}})
+    assert isinstance(found, settling.Adopt)
+    assert found.destination == 'host2'
+
+
+def test_somebody_elses_work_is_waited_for_and_asked():
+    foreign = {'req-2': (RUNNING,)}
+
+    def told(events, **found):
+        trace = dataclasses.replace(
+            samples.trace(), actions=('req-1', 'req-2'), events=events)
+        return settling.next_step(
+            samples.recovery(states.RecoveryState.SETTLING), (OPEN,),
+            settling.Findings(trace, frozenset({'host1'}), **found),
+            samples.snap(samples.host_view(state=H.FENCED),
+                         samples.host_view('host2')),
+            samples.POLICY, 1.0)
+
+    assert told(foreign) == settling.Wait('destination_building', 'on host2')
+    ended = {'req-2': (ERROR,)}
+    assert told(ended) == settling.Probe('host2')
+    assert isinstance(told(ended, guests={'host2': G.NOT_RUNNING}),
+                      settling.Finish)
+
+
+def test_a_tombstone_of_its_present_home_is_withdrawn():
+    trace = samples.trace(samples.migration(status='done', source='host2'),
+                          host='host2')
+    found = verifying.next_step(
+        samples.recovery(states.RecoveryState.VERIFYING),
+        settling.Findings(trace), samples.snap(), samples.POLICY, 1.0)
+    assert found == settling.CloseMigration(5, ('done',), 'error')
+
+
+def test_what_was_built_and_stopped_again_is_adopted_as_stopped():
+    """Seed 1192 of 2026-11-21: shut off, it looked like none, and stood in
+    the way of every later build there."""
+    stopped = samples.event('compute_stop_instance', 'host2', 'Success')
+    guests = {'guests': {'host2': G.NOT_RUNNING}}
+    found = step(moving('failed'), events=(ERROR, stopped), found=guests)
+    assert found.vm_state == 'stopped'
+    assert step(moving('failed'), events=(ERROR,), found=guests) == \
+        settling.ReadAllocations()
+
+
+def test_a_record_that_the_returned_source_completed_is_settled():
+    """Seed 3524 of 2026-11-21 (W18): a destination stood still in spawn, the
+    source came back and completed the record, and it was taken for done."""
+    assert step(moving('completed'), events=(RUNNING,), **SPAWNING) == \
+        settling.Wait('destination_building', 'on host2')
+    assert step(moving('completed'), events=(ERROR,)) == \
+        settling.Probe('host2')

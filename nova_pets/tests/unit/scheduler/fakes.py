@@ -10,9 +10,9 @@ import types
 from nova import context
 from nova import objects
 
-from nova_pets.db import base
 from nova_pets.model import observations
 from nova_pets.model import records
+from nova_pets.model import snapshot
 from nova_pets.model import states
 
 UUID = '11111111-1111-1111-1111-111111111111'
@@ -42,7 +42,7 @@ def attempt(request_id=OURS, **changes):
 
 
 def view(is_pet=True, host=states.HostState.UP, recovery=None, attempt=None):
-    return base.GateView(is_pet=is_pet, host_states={'host1': host},
+    return snapshot.GateView(is_pet=is_pet, host_states={'host1': host},
                          recovery=recovery, attempt=attempt)
 
 

@@ -63,7 +63,7 @@ def test_first_boots_share_one_read(store, option):
 
 
 def test_a_move_of_what_is_no_pet_costs_one_read_in_all(store):
-    store.views = [fakes.base.GateView(
+    store.views = [fakes.snapshot.GateView(
         False, {'host1': H.UP, 'host2': H.DOWN}, None, None)]
     spec = fakes.spec()
     gate.evacuation_gate(spec._context, spec)
@@ -121,10 +121,35 @@ def test_a_pet_stays_away_from_a_host_that_would_destroy_it(store):
 
 
 def test_an_unshelved_instance_stays_away_from_such_a_host_too(store):
+    store.views = [fakes.view(is_pet=True)]
     store.tombstones = ['host2']
     assert passing(fenced_host.FencedHostFilter(),
                    fakes.spec(ignore_hosts=()),
                    hosts('host2', 'host3')) == ['host3']
+
+
+@pytest.mark.parametrize('is_warm', [False, True], ids=['cold', 'warm'])
+def test_an_unshelve_of_what_is_no_pet_costs_one_read(store, option, is_warm):
+    option('pets_scheduler', 'cache_ttl', 60)
+    if is_warm:
+        unsafe_hosts.unsafe_hosts()
+        store.calls.clear()
+    store.views = [fakes.view(is_pet=False, host=H.DOWN)]
+    spec = fakes.spec(ignore_hosts=())
+    gate.evacuation_gate(spec._context, spec)
+    found = hosts('host1', 'host2')
+    for filter_ in (fenced_host.FencedHostFilter(),
+                    evacuation_gate.EvacuationGateFilter(),
+                    shared_storage.SharedStorageFilter()):
+        found = list(filter_.filter_all(found, spec))
+    assert [one.host for one in found] == ['host2']
+    assert store.calls == ['gate_view']
+
+
+def test_an_unshelve_goes_on_without_the_tables(store):
+    store.error = fakes.DatabaseAway()
+    assert passing(fenced_host.FencedHostFilter(),
+                   fakes.spec(ignore_hosts=()), hosts('host1')) == ['host1']
 
 
 def test_tombstones_are_not_read_for_what_is_no_pet(store):

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of one seed: a cloud, a failure, more faults, healing, the end.
+
+Safety is judged after each step; when the faults stop, everything has to
+come to rest within a bound (L1 to L3). Same seed, same trace.
+"""
+
+import collections
+import collections.abc
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import random
+import traceback
+import typing
+
+from nova_pets import exception
+from nova_pets.model import policy as policy_module
+from nova_pets.model import states
+from nova_pets.simulator import cloud as cloud_module
+from nova_pets.simulator import coverage
+from nova_pets.simulator import deeds
+from nova_pets.simulator import deeds_nova
+from nova_pets.simulator import faults as faults_module
+from nova_pets.simulator import kernel as kernel_module
+from nova_pets.simulator import nova_rows
+from nova_pets.simulator import operator
+from nova_pets.simulator import windows
+
+if typing.TYPE_CHECKING:
+    from nova_pets.simulator import sql_side_tables
+
+EFFECTIVE = 10
+"""Faults that must have changed something before a drawn run is healed."""
+FIRST_S = 8.0
+GAP_S = (0.5, 14.0)
+FAULTS_MAX = 80
+BOUND_S = 1500.0
+"""From the end of the last fault to rest; virtual seconds."""
+BUDGET_S = 1200.0
+"""L2: the longest that a recovery may be in one passing state, when nothing
+fails any more; shorter where the product has a limit of its own (_budgets).
+"""
+MARGIN_S = 90.0
+"""Besides such a limit: a claim passes on, a look is due."""
+REST_S = 20.0
+"""How long everything has to be well before it counts."""
+_MET = (*sorted(states.TRANSIENT), states.RecoveryState.REQUESTING,
+        states.RecoveryState.NEEDS_OPERATOR, states.RecoveryState.RECOVERED)
+"""States in which a fault is made to strike; one passes quickly."""
+
+
+@dataclasses.dataclass
+class Result:
+    seed: int
+    shape: cloud_module.Shape
+    faults: list[faults_module.Fault]
+    """As they struck: a run of these, in place of drawn ones, is the same.
+    """
+    effective: int
+    violations: list[str]
+    digest: str
+    lines: list[tuple[object, ...]]
+    took_s: float
+    """Virtual seconds from healing to rest."""
+    events: int
+    counts: dict[str, collections.Counter[object]]
+
+
+def draw_shape(chance: random.Random) -> cloud_module.Shape:
+    """Return a cloud of the seed."""
+    two_cells = chance.random() < 0.25
+    number = chance.randint(6, 8) if two_cells else chance.randint(4, 7)
+    hosts = tuple(cloud_module.HostShape(
+        f'host{index}', 'cell2' if two_cells and index % 2 else 'cell1',
+        chance.choice((8, 10, 12))) for index in range(1, number + 1))
+    instances = []
+    for index in range(1, chance.randint(3, 6) + 1):
+        is_grouped = chance.random() < 0.15
+        instances.append(cloud_module.InstanceShape(
+            f'pet{index}', 'host1' if index < 3 else
+            f'host{chance.randint(1, 2)}',
+            vm_state='stopped' if chance.random() < 0.2 else 'active',
+            priority=chance.choice((100, 500, 500, 900)),
+            is_bfv=chance.random() < 0.3,
+            group='group1' if is_grouped else None,
+            group_policy='soft-anti-affinity' if is_grouped else None))
+    instances.append(cloud_module.InstanceShape('web1', 'host1',
+                                                is_pet=False))
+    workers = [('sched1', 1), ('sched2', 1)]
+    if chance.random() < 0.5:
+        workers.append(('sched3', 1) if chance.random() < 0.5 else
+                       ('sched1', 2))
+    return cloud_module.Shape(
+        hosts, tuple(instances), tuple(workers),
+        resume_guests=chance.random() < 0.2)
+
+
+class Drawn:
+    """Draws one fault after the other from the seed's own stream."""
+
+    def __init__(self, shape: cloud_module.Shape, chance: random.Random):
+        self._chance = chance
+        self._names = sorted(deeds.KINDS)
+        self._weights = [deeds.KINDS[name].weight for name in self._names]
+        self._targets = {
+            'worker': [f'{machine}/{number}'
+                       for machine, number in shape.workers],
+            'machine': sorted({machine for machine, _ in shape.workers}),
+            'host': [host.name for host in shape.hosts],
+            'cell': sorted({host.cell for host in shape.hosts}),
+            'conductor': ['conductor1', 'conductor2'],
+            'pet': [one.name for one in shape.instances if one.is_pet],
+            'stage': list(deeds_nova.STAGES), '': ['']}
+
+    def first(self) -> list[faults_module.Fault]:
+        """What the run is about: a host with pets fails."""
+        chance = self._chance
+        kind = chance.choice(('host crashes', 'host loses power',
+                              'host cut off', 'host freezes',
+                              'host crashes'))
+        found = [self._of(kind, 'host1', at_s=round(
+            FIRST_S + chance.random() * 4, 3))]
+        for name in self._names:
+            if deeds.KINDS[name].target == 'stage' and (
+                    chance.random() < 0.5):
+                found.append(self._of(name, at_s=1.0))
+        for _ in range(chance.randint(1, 5)):
+            found.append(self._on_a_line())
+        return found
+
+    def next(self, now_s: float) -> faults_module.Fault:
+        """:param now_s: seconds from the beginning."""
+        at_s = round(now_s + self._chance.uniform(*GAP_S), 3)
+        return self._of(self._draw_kind(), at_s=at_s)
+
+    def _draw_kind(self) -> str:
+        return self._chance.choices(self._names, self._weights)[0]
+
+    def _on_a_line(self) -> faults_module.Fault:
+        """A fault that meets a state, or a step, soon after it began."""
+        chance = self._chance
+        if chance.random() < 0.6:
+            mark = ('recovery', str(chance.choice(_MET)),
+                    chance.randint(1, 4))
+        else:
+            mark = ('nova', chance.choice((
+                'accepted', 'gate', 'claimed', 'compute begins', 'claim',
+                'migration pre-migrating', 'binds ports', 'block devices',
+                'spawning', 'spawn', 'saves after spawn', 'finish',
+                'migration done', 'asks scheduler')), chance.randint(1, 3))
+        return self._of(self._draw_kind(), on=mark,
+                        delay_s=round(chance.expovariate(
+                            chance.choice((2.0, 60.0))), 3))
+
+    def _of(self, name: str, target: str | None = None,
+            at_s: float | None = None,
+            on: tuple[str, str, int] | None = None, delay_s: float = 0.0
+            ) -> faults_module.Fault:
+        kind = deeds.KINDS[name]
+        lasts_s, amount = deeds.draw_amounts(kind, self._chance)
+        if target is None:
+            target = self._chance.choice(self._targets[kind.target])
+        return faults_module.Fault(name, target, at_s, on, delay_s, lasts_s,
+                                   amount)
+
+
+class Run:
+    """:param faults: None: drawn from the seed, until enough had effect.
+    :param bound_s: after healing, in which all has to come to rest.
+    :param side_tables: a database for them; None: they are in memory.
+    """
+
+    def __init__(self, seed: int,
+                 shape: cloud_module.Shape | None = None,
+                 faults: list[faults_module.Fault] | None = None,
+                 bound_s: float = BOUND_S, *,
+                 side_tables: 'sql_side_tables.Database | None' = None):
+        self.seed = seed
+        self._bound_s = bound_s
+        chance = random.Random(f'{seed}/plan')  # nosec B311
+        self.shape = shape or draw_shape(chance)
+        self._drawn = None if faults is not None else Drawn(
+            self.shape, chance)
+        self.injector = faults_module.Injector()
+        self._bugs: list[str] = []
+        self._handler = _Listener(self._bugs)
+        self._cloud = cloud_module.FalseCloud(seed, self.shape,
+                                              self.injector, side_tables)
+        self.operator = operator.Operator(self._cloud)
+        self.injector.attach(self._cloud, self._drawn.first()
+                             if self._drawn else faults or [])
+        self._known = faults
+        self._well_since: float | None = None
+        self._budgets = _budgets(self.shape.policy)
+        self._passing: dict[int | None, tuple[states.RecoveryState, float]
+                            ] = {}
+        """Of each open recovery: its state, and since when (L2)."""
+        self._is_healed = False
+        self._rows = coverage.Rows()
+
+    @property
+    def cloud(self) -> cloud_module.FalseCloud:
+        return self._cloud
+
+    def go(self) -> Result:
+        took_s = 0.0
+        with self.watched():
+            self._faulty_phase()
+            took_s = self._healing_phase()
+        return self.result(took_s)
+
+    @contextlib.contextmanager
+    def watched(self) -> collections.abc.Iterator[None]:
+        """Hear of bugs while the cloud runs; let go of it afterwards."""
+        kernel = self._cloud.kernel
+        violations = self._cloud.checks.violations
+        logger = logging.getLogger('nova_pets')
+        before = logger.level, logger.propagate
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
+        logger.addHandler(self._handler)
+        try:
+            kernel.after(1.0, self._every_second)
+            with self._rows.counting():
+                yield
+        except kernel_module.Stuck as error:
+            violations.append(f'L1 {error}')
+        finally:
+            logger.removeHandler(self._handler)
+            logger.level, logger.propagate = before
+            violations += (kernel.failures + self._bugs +
+                           self._cloud.mirror_faults())
+            kernel.close()
+
+    # -- phases --------------------------------------------------------------
+
+    def _faulty_phase(self) -> None:
+        kernel, injector = self._cloud.kernel, self.injector
+        checks = self._cloud.checks
+        if self._drawn is None:
+            kernel.run(kernel_module.START + ends_s(self._known or []),
+                       lambda: bool(checks.violations))
+            return
+        while (len(injector.effective) < EFFECTIVE and
+               len(injector.struck) < FAULTS_MAX and not checks.violations):
+            fault = self._drawn.next(kernel.now - kernel_module.START)
+            injector.expect(fault)
+            assert fault.at_s is not None  # nosec: next() gives a time
+            kernel.run(kernel_module.START + fault.at_s + 0.001,
+                       lambda: bool(checks.violations))
+        kernel.run(kernel.now + 20.0, lambda: bool(checks.violations))
+
+    def _healing_phase(self) -> float:
+        if self._cloud.checks.violations:
+            return 0.0
+        self.heal()
+        self.operator.begin()
+        return self.come_to_rest(self._bound_s)
+
+    def heal(self) -> None:
+        """End all faults; what they broke for good is repaired."""
+        self._cloud.kernel.note('heal')
+        self._is_healed = True
+        self.injector.heal()
+        _mend(self._cloud)
+
+    def come_to_rest(self, bound_s: float = BOUND_S) -> float:
+        """Let time pass until all has been well for a while (L1).
+
+        :returns: seconds until it was.
+        """
+        cloud, kernel = self._cloud, self._cloud.kernel
+        began = kernel.now
+        while kernel.now - began < bound_s and not cloud.checks.violations:
+            kernel.run(kernel.now + 5.0,
+                       lambda: bool(cloud.checks.violations))
+            wrong = self.not_at_rest()
+            if wrong:
+                self._well_since = None
+            elif self._well_since is None:
+                self._well_since = kernel.now
+            elif kernel.now - self._well_since >= REST_S:
+                cloud.checks.hits['L1'] += 1
+                return max(self._well_since - began, 0.0)
+        if not cloud.checks.violations:
+            cloud.checks.violations += [
+                f'L1 not at rest after {bound_s:.0f} s: {sentence}'
+                for sentence in self.not_at_rest()]
+        return kernel.now - began
+
+    def _every_second(self) -> None:
+        cloud = self._cloud
+        cloud.kernel.after(1.0, self._every_second)
+        cloud.checks.look_at_hosts()
+        if self._is_healed:
+            self._look_at_budgets()
+
+    def _look_at_budgets(self) -> None:
+        """L2, from healing on."""
+        checks, now = self._cloud.checks, self._cloud.kernel.now
+        before, self._passing = self._passing, {}
+        for row in self._cloud.open_recoveries():
+            budget_s = self._budgets.get(row.state)
+            if budget_s is None:
+                continue
+            state, since = before.get(row.id, (row.state, now))
+            if state is not row.state:
+                since = now
+            self._passing[row.id] = row.state, since
+            checks.hits['L2'] += 1
+            if now - since > budget_s:
+                checks.broken('L2', f'recovery of {row.instance_uuid} is '
+                              f'{row.state} for {now - since:.0f} s '
+                              f'({row.reason}: {row.detail})')
+
+    def not_at_rest(self) -> list[str]:
+        """Return what is not as it must be in the end."""
+        cloud = self._cloud
+        wrong = [f'recovery of {row.instance_uuid} is {row.state} '
+                 f'({row.reason}: {row.detail})'
+                 for row in cloud.open_recoveries()]
+        for name, row in sorted(cloud.database.hosts.items()):
+            if row.state is not states.HostState.UP:
+                wrong.append(f'{name} is {row.state} ({row.reason})')
+        for instance in self.shape.instances:
+            if instance.is_pet:
+                wrong.append(cloud.is_well(instance.name))
+                wrong += self._leftovers(instance.name)
+        return [sentence for sentence in wrong if sentence]
+
+    def _leftovers(self, uuid: str) -> list[str]:
+        """I8 and the allocations, for an instance at rest."""
+        cloud = self._cloud
+        row = cloud.instance(uuid)
+        if row is None or row.deleted:
+            return []
+        found = []
+        database = cloud.nova.cells[row.cell]
+        uncleaned = [
+            record for record in database.migrations.values()
+            if record.uuid == uuid and
+            record.kind == nova_rows.EVACUATION and
+            record.status in nova_rows.UNCLEANED]
+        for record in uncleaned:
+            if record.source == row.host:
+                found.append(f'{uuid}: record {record.id} is '
+                             f'{record.status} and names {row.host} as '
+                             f'source, where it lives')
+        hosts = set(cloud.nova.api.allocations.get(uuid, ()))
+        if uuid in cloud.checks.forced:
+            # A person may have evacuated it from a living host: that frees
+            # its room when its nova-compute starts again.
+            hosts -= {record.source for record in uncleaned} - {row.host}
+        if hosts != {row.host}:
+            found.append(f'{uuid}: on {row.host}, allocations on '
+                         f'{sorted(hosts)}')
+        return found
+
+    def result(self, took_s: float) -> Result:
+        cloud = self._cloud
+        digest = hashlib.sha256()
+        for line in cloud.kernel.lines:
+            digest.update(repr(line).encode())
+        return Result(
+            seed=self.seed, shape=self.shape,
+            faults=list(self.injector.struck),
+            effective=len(self.injector.effective),
+            violations=list(cloud.checks.violations),
+            digest=digest.hexdigest(), lines=list(cloud.kernel.lines),
+            took_s=took_s, events=cloud.kernel.events,
+            counts={'checks': collections.Counter(cloud.checks.hits),
+                    'moves': collections.Counter(cloud.checks.moves),
+                    'rows': collections.Counter(self._rows.hits),
+                    'windows': collections.Counter(
+                        windows.reached(cloud.kernel.lines)),
+                    'met': collections.Counter(self.injector.met),
+                    'by hand': collections.Counter(self.operator.deeds)})
+
+
+def _budgets(policy: policy_module.Policy
+             ) -> dict[states.RecoveryState, float]:
+    """Return {passing state: the longest that one may be in it, seconds}."""
+    recovery = states.RecoveryState
+    budgets = {state: BUDGET_S for state in (
+        recovery.PENDING, recovery.READY, recovery.WAITING)}
+    budgets[recovery.REQUESTING] = MARGIN_S
+    budgets[recovery.SCHEDULING] = policy.scheduling_timeout_s + MARGIN_S
+    for state in (recovery.BUILDING, recovery.SETTLING, recovery.VERIFYING):
+        budgets[state] = policy.building_alarm_s + MARGIN_S
+    return budgets
+
+
+def ends_s(faults: collections.abc.Iterable[faults_module.Fault]) -> float:
+    """Return when a run of given faults is healed, in seconds."""
+    return max([fault.at_s or 0.0 for fault in faults] + [FIRST_S]) + 60.0
+
+
+def _mend(cloud: cloud_module.FalseCloud) -> None:
+    """Repair what faults broke for good, as any operator does at once:
+    processes are started again; machines that are off stay off."""
+    for name in sorted(cloud.workers):
+        worker = cloud.workers[name]
+        worker.process.resume()
+        worker.die_at = None
+        cloud.restart_worker(name)
+    for name in sorted(cloud.nova.conductors):
+        process = cloud.nova.conductors[name]
+        process.resume()
+        if not process.is_alive:
+            cloud.nova.start_conductor(name)
+    for machine in cloud.machines.values():
+        machine.is_cut_off = machine.sees_no_hosts = False
+        machine.slowness = 1.0
+
+
+class _Listener(logging.Handler):
+    """Hears of errors that the product did not expect: bugs."""
+
+    def __init__(self, bugs: list[str]):
+        super().__init__(logging.WARNING)
+        self._bugs = bugs
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not record.exc_info or record.exc_info[1] is None:
+            return
+        error = record.exc_info[1]
+        if isinstance(error, exception.PetsException):
+            return
+        self._bugs.append('bug: ' + ''.join(
+            traceback.format_exception(error)))
+
+
+def run(seed: int, shape: cloud_module.Shape | None = None,
+        faults: list[faults_module.Fault] | None = None,
+        bound_s: float = BOUND_S, *,
+        side_tables: 'sql_side_tables.Database | None' = None) -> Result:
+    return Run(seed, shape, faults, bound_s, side_tables=side_tables).go()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last looks before an act that cannot be taken back."""
+
+import dataclasses
+
+import pytest
+
+from nova_pets.model import actions
+from nova_pets.model import observations
+from nova_pets.model import states
+from nova_pets.planning import planner
+from nova_pets.planning import safety
+from nova_pets.tests.unit.planning import samples
+
+H = states.HostState
+LIFE, SILENT = states.Sign.LIFE, states.Sign.SILENT
+HOST, AGENT = states.WitnessPath.HOST, states.WitnessPath.AGENT
+
+
+def word(sign, path=HOST, age_s=1.0, detector='tcp'):
+    return observations.Evidence(detector, path, sign, 'it said', age_s, 9.0)
+
+
+@pytest.mark.parametrize('words, is_allowed', [
+    ([word(SILENT)], True),
+    ([word(SILENT), word(SILENT, AGENT, detector='rpc_ping')], True),
+    ([word(LIFE)], False),
+    ([word(SILENT), word(LIFE, AGENT, detector='rpc_ping')], False),
+    ([word(SILENT), word(LIFE, AGENT, 60.0, 'rpc_ping')], True),
+    ([word(SILENT, age_s=60.0)], False),
+    ([word(SILENT, AGENT)], False),
+    ([], False),
+], ids=['silent', 'all silent', 'machine lives', 'agent lives', 'lived once',
+        'looked long ago', 'only the agent was asked', 'nobody looked'])
+def test_a_power_off_needs_fresh_silence_of_the_machine(words, is_allowed):
+    found = safety.sign_of_life(tuple(words), samples.POLICY)
+    assert (found is None) is is_allowed
+
+
+@pytest.mark.parametrize('references, is_blind', [
+    ({}, False),
+    ({'host2': [word(LIFE)]}, False),
+    ({'host2': [word(SILENT)], 'host3': [word(LIFE)]}, False),
+    ({'host2': [word(SILENT)], 'host3': [word(SILENT)]}, True),
+    ({'host2': [word(SILENT, age_s=60.0)]}, False),
+    ({'host2': [word(SILENT, AGENT)]}, False),
+], ids=['none', 'seen', 'one is seen', 'none is seen', 'long ago',
+        'agents only'])
+def test_who_sees_no_living_host_is_blind(references, is_blind):
+    found = safety.why_blind(
+        {name: tuple(words) for name, words in references.items()},
+        samples.POLICY)
+    assert bool(found) is is_blind
+
+
+def test_a_recovery_is_given_up_to_who_drives_its_host():
+    """Seed 60 of 2026-11-21: each engine waited for the other's claim."""
+    view = samples.recovery_view(states.RecoveryState.VERIFYING)
+    row = dataclasses.replace(view.row, owner='me')
+    host = samples.host_view(state=H.FENCED, row={'owner': 'peer'})
+    snap = samples.snap(
+        host, recoveries=(dataclasses.replace(view, row=row),), me='me',
+        live_engines=frozenset({'me', 'peer'}))
+    found = planner.plan(snap, samples.POLICY).actions
+    assert actions.GiveUp(row.id, row.generation) in found
