@@ -406,19 +406,20 @@ def _scheduling(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                      {'destination': destination,
                       'migration_id': record.id if record else None})]
     conducted = _events(view, 'rebuild_server')
-    if any(event.finished for event in conducted):
-        if view.state_s >= policy.locate_after_s:
-            assert attempt.id is not None  # nosec: rows read have an id
-            return [actions.LocateDestination(
-                _id(view), view.row.generation, attempt.id)]
-        return []
+    is_conducted = any(event.finished for event in conducted)
     holders = {event.host for event in conducted if event.host}
-    if holders & snap.conductors_silent:
+    if not is_conducted and holders & snap.conductors_silent:
         return [_failed(view, 'failed', 'scheduling_lost',
                         f'conductor {", ".join(sorted(holders))} is silent')]
     if view.state_s >= policy.scheduling_timeout_s:
+        # Also when the conductor is done: placement may have lost what would
+        # tell the destination.
         return [_failed(view, 'failed', 'scheduling_lost',
                         f'no news for {view.state_s:.0f} s')]
+    if is_conducted and view.state_s >= policy.locate_after_s:
+        assert attempt.id is not None  # nosec: rows read have an id
+        return [actions.LocateDestination(
+            _id(view), view.row.generation, attempt.id)]
     return []
 
 

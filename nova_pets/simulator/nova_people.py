@@ -168,8 +168,8 @@ class People:
                        orders.Terminate(request_id, row))
             return
         self.kernel.note('nova', 'local delete', uuid, row.host)
-        database.change(uuid, {'deleted': True, 'vm_state': 'deleted',
-                               'task_state': None})
+        database.change(uuid, {'deleted': True, 'deleted_at': self.kernel.now,
+                               'vm_state': 'deleted', 'task_state': None})
         self.check_placement()
         self.api.free_all(uuid)
 

@@ -96,7 +96,8 @@ def destroy(agent: 'nova_compute.Agent', row: rows.Instance
     agent.nova.world.destroy_guest(agent.name, row.uuid)
     yield from agent.remote('deletes', row.uuid, lambda: (
         agent.database.change(row.uuid, {
-            'deleted': True, 'vm_state': 'deleted', 'task_state': None})))
+            'deleted': True, 'deleted_at': agent.nova.kernel.now,
+            'vm_state': 'deleted', 'task_state': None})))
     yield from agent.step('frees all room', row.uuid)
     agent.check_placement()
     agent.nova.api.free_all(row.uuid)

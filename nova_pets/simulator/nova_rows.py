@@ -54,6 +54,8 @@ class Instance:
     power_state: int = RUNNING
     launched_at: float | None = None
     deleted: bool = False
+    deleted_at: float | None = None
+    """Virtual seconds."""
     locked: bool = False
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     flavor: dict[str, str] = dataclasses.field(default_factory=dict)

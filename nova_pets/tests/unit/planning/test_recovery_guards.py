@@ -286,6 +286,25 @@ def test_a_request_without_an_attempt_is_settled():
     assert events(at(R.SCHEDULING)) == ['failed']
 
 
+CONDUCTED_IN_VAIN = {
+    'young': (1.0, []), 'placement is asked': (10.0, ['LocateDestination']),
+    'placement knew nothing for long': (700.0, ['scheduling_lost']),
+}
+
+
+@pytest.mark.parametrize('state_s, expected', CONDUCTED_IN_VAIN.values(),
+                         ids=CONDUCTED_IN_VAIN)
+def test_a_done_conductor_and_no_destination(state_s, expected):
+    policy = samples.policy_with(scheduling_timeout_s=600.0,
+                                 locate_after_s=5.0)
+    view = at(R.SCHEDULING, OWN, state_s=state_s, found=samples.trace(
+        samples.migration(status='accepted'),
+        events=(samples.event(CONDUCTED, 'cond', 'Success', True),)))
+    planned = plan(view, policy=policy, conductors_silent=frozenset({'cond'}))
+    assert [getattr(action, 'reason', type(action).__name__)
+            for action in planned] == expected
+
+
 def test_a_conductor_without_a_name_is_not_silent():
     view = at(R.SCHEDULING, OWN, found=samples.trace(
         events=(samples.event(CONDUCTED, None),)))
