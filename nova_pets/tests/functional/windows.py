@@ -90,8 +90,10 @@ class Watch(threading.Thread):
 
     def run(self):
         while not self._ended.wait(0.02):
+            guests = self._cloud.guests()
             for uuid in self._instances:
-                hosts = self._cloud.running(uuid)
+                hosts = sorted(host for host, known in guests.items()
+                               if known.get(uuid) == 'running')
                 if len(hosts) > 1:
                     self.doubles.add((uuid, *hosts))
 
