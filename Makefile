@@ -19,11 +19,15 @@ PYTHON ?= python3
 ARGS ?=
 TIERS ?= unit db simulator fencing functional executable packaging
 PYTEST_ARGS ?= -q
+# A tier that takes longer than this many seconds hangs, and has failed.
+LIMIT_S ?= 3600
 
 VENV := .venv-$(NOVA)
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints-$(NOVA).txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# --foreground: Ctrl-C reaches the tests.
+PYTEST := timeout --foreground -k 30 $(LIMIT_S) $(BIN)/python -m pytest
 
 # Bytecode is kept: without it every process compiles all of nova again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -101,13 +105,16 @@ tier-packaging: | \
 $(TIERS:%=tier-%): tier-%: $(TEST_STAMP) $(OWN_STAMP)
 	@rm -f $(VENV)/.failed-$*
 	@echo "==> pytest $* (nova $(NOVA))"
-	@$(BIN)/python -m pytest -n auto \
-	    --dist $(if $(filter unit simulator,$*),worksteal,loadfile) $(PYTEST_ARGS) \
-	    nova_pets/tests/$* || \
-	{ [ $(filter functional fencing,$*) ] && \
-	  echo "==> pytest $*: once more, alone, what failed" && \
-	  $(BIN)/python -m pytest -n 0 --last-failed $(PYTEST_ARGS) \
-	      nova_pets/tests/$*; } || touch $(VENV)/.failed-$*
+	@$(PYTEST) -n auto \
+	    --dist $(if $(filter unit simulator,$*),worksteal,loadfile) \
+	    --no-loadscope-reorder $(PYTEST_ARGS) nova_pets/tests/$*; status=$$?; \
+	if [ $$status -eq 1 ] && [ $(filter functional fencing,$*) ]; then \
+	    echo "==> pytest $*: once more, alone, what failed"; \
+	    $(PYTEST) -n 0 --last-failed $(PYTEST_ARGS) nova_pets/tests/$*; \
+	    status=$$?; \
+	fi; \
+	[ $$status -ne 124 ] || echo "==> pytest $*: longer than $(LIMIT_S) s"; \
+	[ $$status -eq 0 ] || touch $(VENV)/.failed-$*
 
 mutants: $(TEST_STAMP) $(OWN_STAMP)
 	@nice -n 10 $(BIN)/python -m nova_pets.tests.mutants $(ARGS)

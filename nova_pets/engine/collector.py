@@ -9,6 +9,7 @@ import collections
 import collections.abc
 import itertools
 import logging
+import math
 
 from nova_pets import exception
 from nova_pets.compute import base as compute_base
@@ -64,6 +65,8 @@ class Collector:
         self._conductors: dict[str, tuple[int, float]] = {}
         self._conductors_at: float | None = None
         self._conductor_answered: tuple[bool, float] | None = None
+        self._troubled_at = math.inf
+        """Since when some host is not up; inf: all are."""
         self._seen_orders: set[int] = set()
 
     def service(self, target: detectors_base.Target
@@ -85,6 +88,7 @@ class Collector:
         self._read_services(policy)
         rows = self._host_rows(stored)
         is_troubled = any(row.state is not H.UP for row in rows.values())
+        self._notice_trouble(is_troubled)
         self._read_conductors(is_troubled)
         references = self._references(rows, policy) if is_troubled else []
         self._probe(rows, policy, references)
@@ -253,6 +257,15 @@ class Collector:
 
     # -- my own view ---------------------------------------------------------
 
+    def _notice_trouble(self, is_troubled: bool) -> None:
+        """What a conductor answered before it began, proves nothing of it."""
+        if not is_troubled:
+            self._troubled_at = math.inf
+        elif self._troubled_at == math.inf:
+            self._troubled_at = self._clock.monotonic()
+            self._conductor_answered = None
+            self._memory.quiet(('probe', 'conductor'), self._troubled_at)
+
     def _read_conductors(self, is_troubled: bool) -> None:
         now = self._clock.monotonic()
         every_s = PROBE_EVERY_S if is_troubled else CONDUCTORS_EVERY_S
@@ -282,7 +295,8 @@ class Collector:
             answered = self._door.conductor_answers(PING_CONDUCTOR_S)
         except exception.NovaUnavailable:
             answered = False
-        self._conductor_answered = (answered, started)
+        if started >= self._troubled_at:
+            self._conductor_answered = (answered, started)
 
     def _silent_conductors(self, policy: policy_model.Policy
                            ) -> frozenset[str]:

@@ -22,8 +22,7 @@ TIERS = ('unit', 'db', 'simulator', 'fencing', 'functional', 'executable',
 MOST_PROCESSORS = 8
 """More would wait for the databases, or for memory."""
 CLOUD_TIMEOUT_S = 900
-"""A cloud whose test waits in vain ends its process and all tests in it, so
-this is for one that hangs, not for one on a crowded machine."""
+"""For a cloud that hangs, not for one on a crowded machine."""
 
 
 def is_required(tier):

@@ -3,6 +3,16 @@
 
 import pytest
 
+LONG = ('test_people_deeds', 'test_conformance', 'test_windows_chain',
+        'test_engines', 'test_states', 'test_windows_outage',
+        'test_windows_source', 'test_windows_request', 'test_demo')
+"""Begun first, in this order: the last file to end is a short one."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem)
+               if item.path.stem in LONG else len(LONG))
+
 
 @pytest.fixture
 def make_cloud():

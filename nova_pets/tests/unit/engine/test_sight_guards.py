@@ -543,6 +543,22 @@ def test_an_old_answer_of_a_conductor_is_none():
     assert seen.why_not_sane == 'no conductor was asked yet'
 
 
+@pytest.mark.parametrize('is_late', [False, True])
+def test_an_answer_from_before_the_trouble_proves_nothing(is_late):
+    sight = Sight()
+    if is_late:
+        sight.look()
+    else:
+        sight.settle()
+    sight.look(0.5, hosts=(host(state=H.UP),))
+    if is_late:
+        sight.workers.let()
+    sight.door.answers.update(conductor_answers=False)
+    assert sight.look(0.5).why_not_sane == 'no conductor was asked yet'
+    sight.workers.let()
+    assert sight.look().why_not_sane == 'no conductor answers'
+
+
 def test_services_that_were_not_read_lately_say_nothing():
     sight = Sight(bench=one_pet.Bench(host_state=H.UP))
     sight.look()
