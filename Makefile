@@ -148,7 +148,7 @@ constraints: venv
 	@mv $(VENV)/constraints.txt $(CONSTRAINTS)
 
 genconfig: $(RUN_STAMP) $(OWN_STAMP)
-	@$(BIN)/oslo-config-generator --namespace nova_pets \
+	@$(BIN)/oslo-config-generator --namespace nova_pets --wrap-width 80 \
 	    --output-file etc/nova/nova-pets.conf.sample
 
 clean:

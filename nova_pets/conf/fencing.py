@@ -107,23 +107,39 @@ Related options:
 
 STORM = [
     cfg.IntOpt('storm_hosts', default=3, min=1, max=100000, help="""
-Hosts that may be newly silent at once before we stop powering off.
+Hosts of a cell that may be newly silent before we stop powering off.
 
 When many hosts fall silent together, the reason is mostly ours or the
-network's, and powering them off makes it worse. Above the limit nothing is
-powered off until it calms down or an operator approves (``nova-manage pets
-approve``). Hosts that are proven off otherwise are recovered meanwhile.
+network's, and powering them off makes it worse. Above the limit no host of
+the cell is powered off until it calms down (``storm_window``) or an operator
+approves (``nova-manage pets approve``). Hosts that are proven off otherwise
+are recovered meanwhile, and so are the other cells. Two such cells at once, or
+more than the limit in all other cells together, hold back every cell.
 
 Related options:
 
 * ``[pets_fencing] storm_share``: the larger of both limits counts.
+* ``[pets_fencing] storm_window``.
 """),
     cfg.FloatOpt('storm_share', default=0.3, min=0, max=1, help="""
-Share of all hosts that may be newly silent at once. Unit: 1 is all hosts.
+Share of the hosts of a cell that may be newly silent. Unit: 1 is all hosts.
 
 The limit is the larger of this share and ``[pets_fencing] storm_hosts``, so
 that small clouds are not held back by a share of a few hosts. With 0 only
-``storm_hosts`` counts.
+``storm_hosts`` counts. All cells together have the same share as a limit.
+
+Related options:
+
+* ``[pets_fencing] storm_hosts``.
+"""),
+    cfg.FloatOpt('storm_window', default=60.0, min=0, max=86400, help="""
+How long a host that was down and came back still counts. Unit: seconds.
+
+A network that comes and goes takes hosts down one after the other, never many
+at once: within this window they count together. It is also the calm that ends
+a storm: a power-off comes at the earliest so long after the storm. With 0 only
+hosts that are silent now count. A host whose heartbeat was only late does not
+count afterwards, nor does one that is proven off.
 
 Related options:
 

@@ -26,6 +26,7 @@ OPTION_OF = {
     'trust_forced_down': ('pets_fencing', 'trust_forced_down'),
     'storm_hosts': ('pets_fencing', 'storm_hosts'),
     'storm_share': ('pets_fencing', 'storm_share'),
+    'storm_window_s': ('pets_fencing', 'storm_window'),
     'parallel_per_host': ('pets', 'parallel_per_host'),
     'parallel': ('pets', 'parallel'),
     'scheduling_timeout_s': ('pets', 'scheduling_timeout'),

@@ -24,6 +24,7 @@ from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import safety
+from nova_pets.planning import storms
 
 LOG = logging.getLogger(__name__)
 
@@ -151,9 +152,13 @@ class Collector:
                    policy: policy_model.Policy) -> snapshot.HostView:
         now = self._clock.monotonic()
         service = self._services.get(row.host)
+        if row.state in storms.DOWN:
+            self._memory.saw_down(row.host, now)
+        down_ago_s = self._memory.down_ago_s(row.host, now)
         if row.state is H.UP and service is not None:
             return snapshot.HostView(
                 row=row, service=service, count_moved=False,
+                down_ago_s=down_ago_s,
                 silent_s=self._memory.silent_s(row.host, row.cell_uuid))
         count_moved = (
             service is not None and row.proof_count is not None and
@@ -161,7 +166,7 @@ class Collector:
         return snapshot.HostView(
             row=row, service=service,
             silent_s=self._memory.silent_s(row.host, row.cell_uuid),
-            count_moved=count_moved,
+            count_moved=count_moved, down_ago_s=down_ago_s,
             has_moved=self._memory.has_moved(row.host),
             evidence=self._memory.evidence(row.host, now),
             state_s=self._memory.since_s(

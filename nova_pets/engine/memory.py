@@ -6,6 +6,7 @@ Shared by the cycle and the worker threads.
 """
 
 import dataclasses
+import math
 import threading
 import typing
 
@@ -29,6 +30,7 @@ class Memory:
         self._has_moved: set[str] = set()
         self._read_at: dict[str, float] = {}
         self._words: dict[tuple[str, str], _Word] = {}
+        self._down_at: dict[str, float] = {}
         self._power_off_at: dict[str, float] = {}
         self._since: dict[typing.Any, tuple[typing.Any, float]] = {}
         self._opened: dict[str, typing.Any] = {}
@@ -81,6 +83,16 @@ class Memory:
         with self._lock:
             read_at = self._read_at.get(cell_uuid)
             return None if read_at is None else now - read_at
+
+    def saw_down(self, host: str, now: float) -> None:
+        """The host answers on no path, and is not proven off."""
+        with self._lock:
+            self._down_at[host] = now
+
+    def down_ago_s(self, host: str, now: float) -> float:
+        """Seconds since ``saw_down``; inf: never."""
+        with self._lock:
+            return now - self._down_at.get(host, -math.inf)
 
     # -- witnesses -----------------------------------------------------------
 

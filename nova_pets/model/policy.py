@@ -31,8 +31,10 @@ class Policy:
     trust_forced_down: bool = False
     storm_hosts: int = 3
     storm_share: float = 0.3
-    """At most max(storm_hosts, storm_share of all hosts) may be newly
-    silent at once for a power-off by us."""
+    """At most max(storm_hosts, storm_share of the hosts) of a cell, and of
+    all cells, may be newly silent for a power-off by us."""
+    storm_window_s: float = 60.0
+    """Who is back counts for so long."""
     # recovery
     parallel_per_host: int = 8
     """Attempts in flight per failed host."""

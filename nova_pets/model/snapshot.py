@@ -7,6 +7,7 @@ seconds on this engine's monotonic clock.
 """
 
 import dataclasses
+import math
 
 from nova_pets.model import observations
 from nova_pets.model import records
@@ -60,6 +61,8 @@ class HostView:
     first read it), counted only between successful reads."""
     count_moved: bool
     """report_count is above row.proof_count (False without a proof)."""
+    down_ago_s: float = math.inf
+    """Since this engine last saw it down, not proven off; inf: never."""
     has_moved: bool = True
     """Its report_count was seen to move since this engine began to watch."""
     evidence: tuple[observations.Evidence, ...] = ()

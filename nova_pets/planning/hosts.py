@@ -14,6 +14,7 @@ from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import detection
 from nova_pets.planning import safety
+from nova_pets.planning import storms
 
 H = states.HostState
 C = states.ControlKind
@@ -102,7 +103,9 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
         return _hold(view, 'not_wanted')
     why_not = safety.why_not_fence(view, snap, policy)
     if why_not:
-        return _hold(view, why_not, snap.why_not_sane)
+        details = {'own_view': snap.why_not_sane, 'storm': storms.why_storm(
+            row.cell_uuid, snap, policy)}
+        return _hold(view, why_not, details.get(why_not, ''))
     if row.host not in snap.fence_bindings:
         return [_move(view, 'cannot_fence', 'no_fence', policy)]
     retry_is_due = (row.reason == 'fence_owner_lost' or

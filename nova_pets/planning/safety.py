@@ -12,10 +12,7 @@ from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import detection
-
-_NEWLY_SILENT = frozenset({
-    states.HostState.SUSPECT, states.HostState.DOWN,
-    states.HostState.FENCING})
+from nova_pets.planning import storms
 
 
 def control_for(controls: tuple[records.Control, ...],
@@ -34,15 +31,6 @@ def control_for(controls: tuple[records.Control, ...],
                  control.target == instance != '')):
             return control
     return None
-
-
-def is_storm(snap: snapshot.Snapshot, policy: policy_model.Policy) -> bool:
-    """More hosts are newly silent at once than a power-off may follow."""
-    silent = sum(1 for view in snap.hosts.values()
-                 if view.row.state in _NEWLY_SILENT)
-    limit = max(policy.storm_hosts,
-                int(policy.storm_share * len(snap.hosts)))
-    return silent > limit
 
 
 def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
@@ -76,7 +64,7 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
     approved = control_for(snap.controls, states.ControlKind.APPROVAL,
                            host=row.host, cell_uuid=row.cell_uuid)
     counts = approved is not None and approved.epoch in (None, row.epoch)
-    if is_storm(snap, policy) and not counts:
+    if storms.why_storm(row.cell_uuid, snap, policy) and not counts:
         return 'storm'
     return None
 

@@ -225,19 +225,22 @@ class Checks:
             return
         self.hits['I5'] += 1
         database, policy = self._truth.database, self._truth.policy
-        silent = [
-            name for name, known in database.hosts.items()
+        silent = {
+            name: known.cell_uuid for name, known in database.hosts.items()
             if known.state in _NEWLY_SILENT and name != host and
             self._kernel.now - self._since.get(
-                name, (known.state, self._kernel.now))[1] > GRACE_S]
-        limit = max(policy.storm_hosts,
-                    int(policy.storm_share * len(database.hosts)))
+                name, (known.state, self._kernel.now))[1] > GRACE_S}
+        known = [other.cell_uuid for other in database.hosts.values()]
+        here = [name for name, cell in silent.items()
+                if cell == row.cell_uuid]
+        limit = max(policy.storm_hosts, int(
+            policy.storm_share * known.count(row.cell_uuid)))
         is_approved = any(
             control.kind is states.ControlKind.APPROVAL
             for control in database.controls.values())
-        if len(silent) + 1 > limit and not is_approved:
+        if len(here) + 1 > limit and not is_approved:
             self.broken('I5', f'{host} is fenced in a storm: '
-                              f'{", ".join(sorted(silent))} silent too')
+                              f'{", ".join(sorted(here))} silent too')
 
     def _start(self, worker: str, uuid: str) -> None:
         self.hits['I6'] += 1

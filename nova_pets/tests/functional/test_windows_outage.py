@@ -11,13 +11,15 @@ from nova_pets.tests.functional import windows
 
 CONDUCTOR_SILENCE_S = 10.0
 """Twice what the quick policy needs, with a heartbeat of one second."""
+POLICY = {**windows.QUICK, 'pets_fencing': {'storm_window': 5}}
+"""A calm of five seconds ends a storm."""
 HOSTS = ('host1', 'host2', 'host3', 'host4', 'host5')
 
 
 def test_an_outage_kills_nobody(make_cloud):
     from nova_pets.tests.cloud import pets as pets_cloud
     cloud = make_cloud(cloud_class=pets_cloud.PetsCloud, hosts=5,
-                       report_interval_s=1, pets=windows.QUICK)
+                       report_interval_s=1, pets=POLICY)
     pets = {}
     for host in HOSTS:
         pets.update(windows.boot(cloud, ['on_' + host], host=host))

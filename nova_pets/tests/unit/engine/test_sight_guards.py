@@ -3,6 +3,7 @@
 condition by itself."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -447,6 +448,19 @@ def test_evidence_is_told_of_what_is_not_up():
     sight.workers.let()
     assert sight.look(hosts=(host(),)).hosts['host1'].evidence
     assert not sight.look(hosts=(host(state=H.UP),)).hosts['host1'].evidence
+
+
+SILENCES = [(H.SUSPECT, math.inf), (H.DOWN, 3.0), (H.FENCING, 3.0),
+            (H.FENCED, math.inf), (H.UP, math.inf)]
+
+
+@pytest.mark.parametrize('state, ago_s', SILENCES)
+def test_a_silence_is_remembered(state, ago_s):
+    sight = Sight()
+    sight.look(hosts=(host(state=state),))
+    for later in (H.UP, H.RETURNING):
+        seen = sight.look(1.5, hosts=(host(state=later),))
+    assert seen.hosts['host1'].down_ago_s == ago_s
 
 
 def test_recoveries_are_counted_by_their_source():

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether so many hosts fell silent that each of them may be healthy.
+
+Pure. Each cell is judged by itself, so that the loss of one cell's database
+or broker holds back nobody elsewhere; two such cells at once are rather this
+engine's view, or what both need, and hold back everybody. Who was down and is
+back counts as long as the window: a network that comes and goes is a storm
+too, and one ends only after a calm as long. Who is proven off counts no more.
+Source: design.md, section 3.
+"""
+
+import collections
+
+from nova_pets.model import policy as policy_model
+from nova_pets.model import snapshot
+from nova_pets.model import states
+
+H = states.HostState
+
+NEWLY_SILENT = frozenset({H.SUSPECT, H.DOWN, H.FENCING})
+"""States of a host that is silent, and not proven off."""
+DOWN = frozenset({H.DOWN, H.FENCING})
+"""Of these, who answered on no path."""
+_IS_BACK = frozenset({H.UP, H.RETURNING})
+
+
+def limit(policy: policy_model.Policy, hosts: int) -> int:
+    """Return how many of so many hosts may be newly silent at once."""
+    return max(policy.storm_hosts, int(policy.storm_share * hosts))
+
+
+def why_storm(cell_uuid: str, snap: snapshot.Snapshot,
+              policy: policy_model.Policy) -> str:
+    """Return why no host of the cell may be powered off by us; '' if no
+    storm forbids it."""
+    known = collections.Counter(
+        view.row.cell_uuid for view in snap.hosts.values())
+    silent = collections.Counter(
+        view.row.cell_uuid for view in snap.hosts.values()
+        if _counts(view, policy))
+    stormy = {cell for cell, number in silent.items()
+              if number > limit(policy, known[cell])}
+    are = (f'are silent, or were down within '
+           f'{policy.storm_window_s:.0f} s')
+    if cell_uuid in stormy:
+        return (f'{silent[cell_uuid]} of {known[cell_uuid]} hosts of its '
+                f'cell {are}: at most {limit(policy, known[cell_uuid])} may')
+    if len(stormy) > 1:
+        return f'in {len(stormy)} cells too many hosts {are}'
+    others = silent.total() - sum(silent[cell] for cell in stormy)
+    hosts = known.total() - sum(known[cell] for cell in stormy)
+    if others > limit(policy, hosts):
+        return (f'{others} of {hosts} hosts {are}: at most '
+                f'{limit(policy, hosts)} may')
+    return ''
+
+
+def _counts(view: snapshot.HostView, policy: policy_model.Policy) -> bool:
+    if view.row.state in NEWLY_SILENT:
+        return True
+    return (view.row.state in _IS_BACK and
+            view.down_ago_s < policy.storm_window_s)
