@@ -14,11 +14,13 @@ def pytest_collection_modifyitems(items):
                if item.path.stem in LONG else len(LONG))
 
 
-@pytest.fixture
-def make_cloud():
-    """Return a function that starts clouds; all are closed at the end.
+@pytest.fixture(scope='session')
+def our_options():
+    """Register our options before any cloud, as each process of the product.
 
-    At most one at a time: Nova's globals belong to one cloud.
+    A door that comes before them would register keystoneauth's own options in
+    [pets_auth], and every cloud with nova-pets after it in this process would
+    fail.
     """
     # Not above: it imports Nova, which other tests here run elsewhere.
     from nova_pets.tests import cloud as cloud_package
@@ -27,10 +29,17 @@ def make_cloud():
 
     from nova_pets.conf import opts
 
-    # As in every process of the product: a door that comes before them would
-    # register keystoneauth's own options in [pets_auth], and every cloud
-    # with nova-pets after it in this process would fail.
+    assert cloud_package  # it comes before Nova, and chooses its threads
     opts.register_opts(nova.conf.CONF)
+
+
+@pytest.fixture
+def make_cloud(our_options):
+    """Return a function that starts clouds; all are closed at the end.
+
+    At most one at a time: Nova's globals belong to one cloud.
+    """
+    from nova_pets.tests import cloud as cloud_package
     clouds = []
 
     def make(cloud_class=cloud_package.EmbeddedCloud, **kwargs):

@@ -25,7 +25,7 @@ from nova_pets.model import states
 
 
 @pytest.fixture(scope='module')
-def shared_cloud():
+def shared_cloud(our_options):
     """One cloud for all tests here, which are short."""
     with cloud_package.EmbeddedCloud(hosts=3) as cloud:
         yield cloud
