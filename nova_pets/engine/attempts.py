@@ -25,10 +25,10 @@ from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import machine
-from nova_pets.planning import recoveries
 from nova_pets.planning import safety
 from nova_pets.planning import settling
 from nova_pets.planning import verifying
+from nova_pets.planning import watching
 
 LOG = logging.getLogger(__name__)
 
@@ -335,7 +335,7 @@ class AttemptDriver:
             changes={'destination': hosts[0]})
         attempt = view.open_attempt
         assert attempt is not None  # nosec: planning saw it
-        record = recoveries.own_record(view)
+        record = watching.own_record(view)
         self._write(row, new, dataclasses.replace(
             attempt, destination=hosts[0],
             migration_id=record.id if record else None))
@@ -385,7 +385,7 @@ class AttemptDriver:
         if found.is_adopted and outcome is states.Outcome.SUCCEEDED:
             outcome, reason = states.Outcome.ADOPTED, 'adopted'
         if attempt is not None and attempt.migration_id is None:
-            record = recoveries.own_record(view)
+            record = watching.own_record(view)
             if record is not None:
                 attempt = dataclasses.replace(attempt,
                                               migration_id=record.id)

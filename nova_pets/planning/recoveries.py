@@ -17,18 +17,13 @@ from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import instance_states
 from nova_pets.planning import safety
+from nova_pets.planning import watching
 
 H = states.HostState
 R = states.RecoveryState
 C = states.ControlKind
 
 Actions = list[actions.Action]
-
-DEAD_DESTINATION = frozenset({
-    H.DOWN, H.FENCING, H.FENCED, H.VACATED, H.QUARANTINED, H.UNPROVEN,
-    H.RETURNING})
-"""The destination is a host failure of its own now."""
-
 
 def plan_recovery(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                   policy: policy_model.Policy) -> Actions:
@@ -46,30 +41,13 @@ def plan_recovery(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     return planner(view, snap, policy)
 
 
-def move(view: snapshot.RecoveryView, event: str, reason: str,
-         detail: str = '', changes: dict[str, typing.Any] | None = None,
-         attempt_changes: dict[str, typing.Any] | None = None
-         ) -> actions.MoveRecovery:
-    attempt = view.open_attempt
-    return actions.MoveRecovery(
-        recovery_id=_id(view), generation=view.row.generation, event=event,
-        reason=reason, detail=detail, changes=changes or {},
-        attempt_id=attempt.id if attempt and attempt_changes else None,
-        attempt_changes=attempt_changes or {} if attempt else {})
-
-
 def hold(view: snapshot.RecoveryView, reason: str, detail: str = ''
          ) -> Actions:
     if view.row.reason == reason and view.row.detail == detail:
         return []
-    return [actions.Hold(kind='recovery', key=_id(view),
+    return [actions.Hold(kind='recovery', key=watching.recovery_id(view),
                          generation=view.row.generation, reason=reason,
                          detail=detail)]
-
-
-def _id(view: snapshot.RecoveryView) -> int:
-    assert view.row.id is not None  # nosec: rows read have an id
-    return view.row.id
 
 
 def _orders(view: snapshot.RecoveryView, snap: snapshot.Snapshot
@@ -79,9 +57,10 @@ def _orders(view: snapshot.RecoveryView, snap: snapshot.Snapshot
     order = safety.control_for(snap.controls, C.ABANDON, host=row.source,
                                instance=row.instance_uuid)
     if order and row.state not in states.IN_FLIGHT:
-        return [move(view, 'abandon', 'operator_abandon', order.reason,
-                     attempt_changes={'gate': states.Gate.CLOSED,
-                                      'outcome': states.Outcome.UNSETTLED}),
+        return [watching.move(
+            view, 'abandon', 'operator_abandon', order.reason,
+            attempt_changes={'gate': states.Gate.CLOSED,
+                             'outcome': states.Outcome.UNSETTLED}),
                 *_ended(order)]
     order = (safety.control_for(snap.controls, C.RETRY, host=row.source,
                                 instance=row.instance_uuid) or
@@ -94,12 +73,14 @@ def _orders(view: snapshot.RecoveryView, snap: snapshot.Snapshot
         # Who asks so has been told what it says: that the destination does
         # not work on it any more (settling, (c)).
         says_ended = row.reason == 'building_slow'
-        return [move(view, 'retry', 'operator_retry', order.reason, urgent,
-                     {'reason': 'said_to_be_over', 'detail': order.reason}
-                     if says_ended else None),
+        return [watching.move(
+            view, 'retry', 'operator_retry', order.reason, urgent,
+            {'reason': 'said_to_be_over', 'detail': order.reason}
+            if says_ended else None),
                 *_ended(order)]
     if row.state is R.WAITING:
-        return [move(view, 'due', 'operator_retry', order.reason, urgent),
+        return [watching.move(view, 'due', 'operator_retry', order.reason,
+                              urgent),
                 *_ended(order)]
     return _ended(order)
 
@@ -120,29 +101,18 @@ def _gone(view: snapshot.RecoveryView) -> Actions:
     closed = {'gate': states.Gate.CLOSED,
               'outcome': states.Outcome.UNSETTLED}
     if instance_states.is_gone(trace.instance):
-        return [move(view, 'abandon', 'deleted', attempt_changes=closed)]
+        return [watching.move(view, 'abandon', 'deleted',
+                              attempt_changes=closed)]
     assert trace.instance is not None  # nosec: is_gone covers None
     found = instance_states.rule_for(trace.instance.vm_state,
                                      trace.instance.task_state)
     if found.rule is instance_states.Rule.ABANDON:
-        return [move(view, 'abandon', found.reason, attempt_changes=closed)]
+        return [watching.move(view, 'abandon', found.reason,
+                              attempt_changes=closed)]
     if view.is_tagged is False:
-        return [move(view, 'abandon', 'untagged', attempt_changes=closed)]
+        return [watching.move(view, 'abandon', 'untagged',
+                              attempt_changes=closed)]
     return []
-
-
-def _arrived(view: snapshot.RecoveryView) -> Actions:
-    """The instance's row names another host: it lives there, whatever
-    somebody has asked of it since."""
-    found = view.trace.instance if view.trace else None
-    if (found is None or found.host is None or found.deleted or
-            found.host == view.row.source):
-        return []
-    return [move(view, 'arrived', 'arrived', f'on {found.host}',
-                 {'destination': found.host},
-                 {'outcome': states.Outcome.SUCCEEDED,
-                  'gate': states.Gate.CLOSED,
-                  'destination': found.host})]
 
 
 def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
@@ -157,11 +127,12 @@ def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
         return _at_home(view, policy)
     found = view.trace.instance if view.trace else None
     if found is not None and found.host != view.row.source:
-        return [move(view, 'abandon', 'moved_away', f'on {found.host}')]
+        return [watching.move(view, 'abandon', 'moved_away',
+                              f'on {found.host}')]
     if (source.row.state is H.FENCED and
             source.row.epoch >= view.row.epoch):
-        return [move(view, 'source_proven', 'source_proven', '',
-                     {'epoch': source.row.epoch})]
+        return [watching.move(view, 'source_proven', 'source_proven', '',
+                              {'epoch': source.row.epoch})]
     return hold(view, 'source_down', f'{source.row.host} is '
                 f'{source.row.state}')
 
@@ -172,25 +143,25 @@ def _ready(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     if attempt is None:
         return _before_attempt(view, snap)
     # Its record would else look like somebody's.
-    early = _gone(view) or _arrived(view)
+    early = _gone(view) or watching.arrived(view)
     if early or view.trace is None:
         return early
-    return [_failed(view, 'unsettled', attempt.reason
-                    if attempt.reason == 'said_to_be_over'
-                    else 'operator_retry',
-                    'an earlier attempt is settled first')]
+    return [watching.failed(view, 'unsettled', attempt.reason
+                            if attempt.reason == 'said_to_be_over'
+                            else 'operator_retry',
+                            'an earlier attempt is settled first')]
 
 
 def _before_attempt(view: snapshot.RecoveryView,
                     snap: snapshot.Snapshot) -> Actions:
     """What goes before any attempt: READY and WAITING share it."""
-    early = _gone(view) or _arrived(view)
+    early = _gone(view) or watching.arrived(view)
     if early or view.trace is None:
         return early
     source = snap.hosts.get(view.row.source)
     if source is None or source.row.state not in states.PROVEN_OFF:
-        return [move(view, 'source_unproven', 'source_down',
-                     'the proof of its host is gone')]
+        return [watching.move(view, 'source_unproven', 'source_down',
+                              'the proof of its host is gone')]
     return _foreign(view, view.trace)
 
 
@@ -203,7 +174,7 @@ def _foreign(view: snapshot.RecoveryView, trace: observations.Trace
         return []
     record = strange[0]
     return [actions.RecordForeign(
-        recovery_id=_id(view), generation=view.row.generation,
+        recovery_id=watching.recovery_id(view), generation=view.row.generation,
         request_id=foreign_request(view, trace),
         migration_id=record.id, destination=record.destination,
         detail=f'migration {record.id} is {record.status}'
@@ -269,11 +240,11 @@ def begin(view: snapshot.RecoveryView) -> Actions:
     found = trace.instance
     refused = why_needs_operator(found)
     if refused:
-        return [move(view, 'needs_operator', *refused)]
+        return [watching.move(view, 'needs_operator', *refused)]
     floor = max((record.id for record in trace.migrations), default=0)
     desired = _desired_power(view.row, found)
     return [actions.BeginAttempt(
-        recovery_id=_id(view), generation=view.row.generation,
+        recovery_id=watching.recovery_id(view), generation=view.row.generation,
         vm_state=found.vm_state, task_state=found.task_state,
         desired_power=desired, migration_floor=floor,
         detail=_what_is_new(view.row, found, desired))]
@@ -293,164 +264,15 @@ def _what_is_new(row: records.Recovery, found: observations.Instance,
 def _requesting(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                 policy: policy_model.Policy) -> Actions:
     """Not busy here, and mine or ownerless: the caller died in the call."""
-    return [_failed(view, 'uncertain', 'owner_lost')]
-
-
-def _failed(view: snapshot.RecoveryView, event: str, reason: str,
-            detail: str = '') -> actions.MoveRecovery:
-    """To SETTLING; the gate closes in the same transaction, and where it
-    went is kept: an attempt may fail before it was seen to build."""
-    changes = {'gate': states.Gate.CLOSED, 'reason': reason,
-               'detail': detail}
-    attempt, record = view.open_attempt, own_record(view)
-    reached = (record.destination if record else None) or next(
-        (known.host for known in _events(view, 'compute_rebuild_instance')
-         if known.host), None)
-    if attempt is not None and attempt.destination is None and reached:
-        changes['destination'] = reached
-    return move(view, event, reason, detail, attempt_changes=changes)
-
-
-def _events(view: snapshot.RecoveryView, name: str
-            ) -> list[observations.ActionEvent]:
-    attempt = view.open_attempt
-    if attempt is None or view.trace is None:
-        return []
-    return [event for event in view.trace.events.get(attempt.action_id, ())
-            if event.name == name]
-
-
-def own_record(view: snapshot.RecoveryView
-               ) -> observations.Migration | None:
-    """Return the migration record of the open attempt: the one it names,
-    or the first from the source above its floor that no other attempt
-    explains."""
-    attempt = view.open_attempt
-    if attempt is None or view.trace is None:
-        return None
-    others = {other.migration_id for other in view.attempts
-              if other.id != attempt.id}
-    for record in view.trace.migrations:
-        if attempt.migration_id is not None:
-            if record.id == attempt.migration_id:
-                return record
-        elif (record.source == view.row.source and
-              record.id > attempt.migration_floor and
-              record.id not in others):
-            return record
-    return None
-
-
-def _in_flight(view: snapshot.RecoveryView, snap: snapshot.Snapshot
-               ) -> Actions:
-    """What SCHEDULING and BUILDING share: the end of an attempt."""
-    if view.trace is None:
-        return []
-    if view.trace.instance is None or view.trace.instance.deleted:
-        return [_failed(view, 'failed', 'deleted')]
-    arrived = _arrived(view)
-    if arrived:
-        return arrived
-    record = own_record(view)
-    if record is not None and record.status in ('failed', 'error'):
-        # Only a destination writes 'failed', also before its claim has put
-        # its name there; 'error' without one is the conductor's.
-        reason = ('destination_failed'
-                  if record.destination or record.status == 'failed'
-                  else 'no_valid_host')
-        return [_failed(view, 'failed', reason, _why(view, record))]
-    for event in _events(view, 'compute_rebuild_instance'):
-        if event.finished and event.result == 'Error':
-            return [_failed(view, 'failed', 'destination_failed',
-                            _why(view, record))]
-    for event in _events(view, 'rebuild_server'):
-        if event.finished and event.result == 'Error':
-            return [_failed(view, 'failed', 'scheduling_lost',
-                            f'conductor reported an error'
-                            f'{_details(event)}')]
-    return []
-
-
-def _why(view: snapshot.RecoveryView,
-         record: observations.Migration | None) -> str:
-    attempt = view.open_attempt
-    destination = (record.destination if record else None) or (
-        attempt.destination if attempt else None)
-    where = f'on {destination}' if destination else 'while scheduling'
-    for name in ('compute_rebuild_instance', 'rebuild_server'):
-        for event in _events(view, name):
-            if event.result == 'Error':
-                return f'{where}{_details(event)}'
-    return where
-
-
-def _details(event: observations.ActionEvent) -> str:
-    return f': {event.details}' if event.details else ''
-
-
-def _scheduling(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
-                policy: policy_model.Policy) -> Actions:
-    ended = _in_flight(view, snap)
-    if ended or view.trace is None:
-        return ended
-    attempt = view.open_attempt
-    if attempt is None:
-        return [move(view, 'failed', 'owner_lost')]
-    record = own_record(view)
-    computed = _events(view, 'compute_rebuild_instance')
-    destination = (record.destination if record else None) or (
-        computed[0].host if computed else None) or attempt.destination
-    if destination:
-        return [move(view, 'destination_known', 'destination_known',
-                     f'on {destination}', {'destination': destination},
-                     {'destination': destination,
-                      'migration_id': record.id if record else None})]
-    conducted = _events(view, 'rebuild_server')
-    is_conducted = any(event.finished for event in conducted)
-    holders = {event.host for event in conducted if event.host}
-    if not is_conducted and holders & snap.conductors_silent:
-        return [_failed(view, 'failed', 'scheduling_lost',
-                        f'conductor {", ".join(sorted(holders))} is silent')]
-    if view.state_s >= policy.scheduling_timeout_s:
-        # Also when the conductor is done: placement may have lost what would
-        # tell the destination.
-        return [_failed(view, 'failed', 'scheduling_lost',
-                        f'no news for {view.state_s:.0f} s')]
-    if is_conducted and view.state_s >= policy.locate_after_s:
-        assert attempt.id is not None  # nosec: rows read have an id
-        return [actions.LocateDestination(
-            _id(view), view.row.generation, attempt.id)]
-    return []
-
-
-def _building(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
-              policy: policy_model.Policy) -> Actions:
-    ended = _in_flight(view, snap)
-    if ended or view.trace is None:
-        return ended
-    attempt = view.open_attempt
-    destination = attempt.destination if attempt else view.row.destination
-    state = safety.destination_state(snap, destination)
-    if state in DEAD_DESTINATION:
-        return [_failed(view, 'failed', 'destination_down',
-                        f'{destination} is {state}')]
-    record = own_record(view)
-    never_consumed = (record is not None and record.status == 'accepted' and
-                      not _events(view, 'compute_rebuild_instance'))
-    if never_consumed and view.state_s >= policy.scheduling_timeout_s:
-        return [_failed(view, 'failed', 'scheduling_lost',
-                        f'{destination} did not take it for '
-                        f'{view.state_s:.0f} s')]
-    if view.state_s >= policy.building_alarm_s:
-        return [_failed(view, 'failed', 'building_slow', f'on {destination}')]
-    return []
+    return [watching.failed(view, 'uncertain', 'owner_lost')]
 
 
 def _settling(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
               policy: policy_model.Policy) -> Actions:
     attempt = view.open_attempt
     return [actions.SettleAttempt(
-        _id(view), view.row.generation, attempt.id if attempt else None)]
+        watching.recovery_id(view), view.row.generation,
+        attempt.id if attempt else None)]
 
 
 def _waiting(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
@@ -459,7 +281,7 @@ def _waiting(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     if before:
         return before
     if view.row.urgent or view.state_s >= view.row.wait_s:
-        return [move(view, 'due', 'queued')]
+        return [watching.move(view, 'due', 'queued')]
     return []
 
 
@@ -467,15 +289,16 @@ def _verifying(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
                policy: policy_model.Policy) -> Actions:
     row = view.row
     state = safety.destination_state(snap, row.destination)
-    if state in DEAD_DESTINATION and row.destination:
-        return [move(view, 'rebase', 'rebased',
-                     f'{row.destination} is {state}',
-                     {'source': row.destination, 'destination': None,
-                      'epoch': snap.hosts[row.destination].row.epoch,
-                      'excluded': ()})]
+    if state in watching.DEAD_DESTINATION and row.destination:
+        return [watching.move(view, 'rebase', 'rebased',
+                              f'{row.destination} is {state}',
+                              {'source': row.destination, 'destination': None,
+                               'epoch': snap.hosts[row.destination].row.epoch,
+                               'excluded': ()})]
     if view.trace is None:
         return []
-    return [actions.VerifyInstance(_id(view), row.generation, None)]
+    return [actions.VerifyInstance(watching.recovery_id(view),
+                                   row.generation, None)]
 
 
 def _needs_operator(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
@@ -485,7 +308,7 @@ def _needs_operator(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
         found.task_state is not None or found.vm_state == 'error')
     early = _gone(view)
     if not (view.row.reason == 'verify_failed' and is_unwell):
-        early = early or _arrived(view)
+        early = early or watching.arrived(view)
     if early:
         return early
     source = snap.hosts.get(view.row.source)
@@ -496,8 +319,8 @@ def _needs_operator(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     found = view.trace.instance if view.trace else None
     if (view.row.reason == 'stopped_at_home' and found is not None and
             found.vm_state != 'stopped'):
-        return [move(view, 'retry', 'source_returned',
-                     f'vm_state {found.vm_state}')]
+        return [watching.move(view, 'retry', 'source_returned',
+                              f'vm_state {found.vm_state}')]
     return []
 
 
@@ -510,23 +333,24 @@ def _at_home(view: snapshot.RecoveryView, policy: policy_model.Policy
     elsewhere = [record for record in safety.unexplained(
         view.row, view.attempts, view.trace) if record.destination]
     if elsewhere or policy.mode is not states.Mode.ACT:
-        return [move(view, 'abandon', 'source_returned')]
-    return [move(view, 'source_returned', 'source_returned', '',
-                 {'destination': view.row.source})]
+        return [watching.move(view, 'abandon', 'source_returned')]
+    return [watching.move(view, 'source_returned', 'source_returned', '',
+                          {'destination': view.row.source})]
 
 
 def _returned(view: snapshot.RecoveryView) -> actions.MoveRecovery:
     """Only a host without any open evacuation record comes back as up, so
     an attempt that is still open here is over."""
-    return move(view, 'source_returned', 'source_returned',
-                attempt_changes={'gate': states.Gate.CLOSED,
-                                 'outcome': states.Outcome.UNSETTLED})
+    return watching.move(view, 'source_returned', 'source_returned',
+                         attempt_changes={'gate': states.Gate.CLOSED,
+                                          'outcome': states.Outcome.UNSETTLED})
 
 
 _PLANNERS: dict[states.RecoveryState, collections.abc.Callable[
     [snapshot.RecoveryView, snapshot.Snapshot, policy_model.Policy],
     Actions]] = {
     R.PENDING: _pending, R.READY: _ready, R.REQUESTING: _requesting,
-    R.SCHEDULING: _scheduling, R.BUILDING: _building,
+    R.SCHEDULING: watching.plan_scheduling,
+    R.BUILDING: watching.plan_building,
     R.VERIFYING: _verifying, R.SETTLING: _settling, R.WAITING: _waiting,
     R.NEEDS_OPERATOR: _needs_operator}

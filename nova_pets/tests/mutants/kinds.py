@@ -21,8 +21,9 @@ CATALOGUE = pathlib.Path(__file__).parent / 'catalogue'
 
 MODULES = (
     'planning.machine', 'planning.planner', 'planning.recoveries',
-    'planning.settling', 'planning.hosts', 'db.claims', 'db.recoveries',
-    'db.gate', 'planning.gating', 'scheduler.gate', 'scheduler.gatekeeper')
+    'planning.watching', 'planning.settling', 'planning.hosts', 'db.claims',
+    'db.recoveries', 'db.gate', 'planning.gating', 'scheduler.gate',
+    'scheduler.gatekeeper')
 """Of which the tool makes mutants."""
 
 _FLIPS = {

@@ -25,7 +25,8 @@ read there is shown to people, or read again before anything is done."""
 WITH_SWAPS = ('engine.*', 'compute.*', 'planning.*')
 WITH_GUARDS = (
     'planning.safety', 'planning.detection', 'planning.hosts',
-    'planning.recoveries', 'planning.settling', 'planning.verifying',
+    'planning.recoveries', 'planning.watching', 'planning.settling',
+    'planning.verifying', 'planning.storms',
     'planning.late', 'planning.gating', 'planning.planner',
     'planning.machine', 'engine.attempts', 'engine.executor',
     'engine.standing', 'engine.mending', 'engine.memory',
@@ -36,8 +37,8 @@ WITH_GUARDS = (
 NO_GUARDS = {
     'planning.planner _waits': 'says what is waited for',
     'planning.recoveries hold': 'repeats no line of history',
-    'planning.recoveries _why': 'words',
-    'planning.recoveries _details': 'words',
+    'planning.watching _why': 'words',
+    'planning.watching _details': 'words',
     'planning.hosts _hold': 'repeats no line of history',
     'planning.detection evidence_of': 'words',
     'planning.machine _next': 'words of its error',

@@ -11,6 +11,7 @@ from nova_pets.model import actions
 from nova_pets.model import states
 from nova_pets.planning import planner
 from nova_pets.planning import recoveries
+from nova_pets.planning import watching
 from nova_pets.tests.unit.planning import samples
 from nova_pets.tests.unit.planning import test_hosts
 
@@ -194,7 +195,7 @@ def test_a_silent_conductor_loses_its_work_at_once():
         'MoveRecovery failed']
 
 
-@pytest.mark.parametrize('state', sorted(recoveries.DEAD_DESTINATION))
+@pytest.mark.parametrize('state', sorted(watching.DEAD_DESTINATION))
 def test_a_dead_destination_ends_building_and_rebases_verifying(state):
     view = flying(R.BUILDING, attempt=samples.attempt(destination='host2'))
     planned = plan(view, destination=state)

@@ -9,6 +9,7 @@ from nova_pets.model import actions
 from nova_pets.model import states
 from nova_pets.planning import recoveries
 from nova_pets.planning import safety
+from nova_pets.planning import watching
 from nova_pets.tests.unit.planning import samples
 
 H = states.HostState
@@ -206,7 +207,7 @@ RECORDS = {
 @pytest.mark.parametrize('attempt, record, expected', RECORDS.values(),
                          ids=RECORDS)
 def test_the_record_of_an_attempt(attempt, record, expected):
-    found = recoveries.own_record(at(R.BUILDING, attempt,
+    found = watching.own_record(at(R.BUILDING, attempt,
                                      found=samples.trace(record)))
     assert (found and found.id) == expected
 
@@ -217,11 +218,11 @@ def test_a_record_of_another_attempt_is_not_ours():
                                 outcome=states.Outcome.FAILED)
     view = at(R.BUILDING, other, OWN,
               found=samples.trace(samples.migration(5)))
-    assert recoveries.own_record(view) is None
+    assert watching.own_record(view) is None
 
 
 def test_nothing_read_means_no_record():
-    assert recoveries.own_record(at(R.BUILDING, OWN, found=None)) is None
+    assert watching.own_record(at(R.BUILDING, OWN, found=None)) is None
 
 
 # -- an attempt in flight -----------------------------------------------------
