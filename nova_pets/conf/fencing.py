@@ -145,6 +145,18 @@ Related options:
 
 * ``[pets_fencing] storm_hosts``.
 """),
+    cfg.FloatOpt('startup_grace', default=120.0, min=0, max=86400, help="""
+How long nothing is powered off by us after all engines were away. Unit:
+seconds.
+
+When every nova-scheduler was down, other things mostly were, too: a compute
+host that still boots answers nobody and is not dead. Counts from the start of
+each engine, unless it meets one that has been at work for as long: a
+nova-scheduler that is restarted while another one runs does not wait. Hosts
+that are proven off otherwise are recovered meanwhile, and ``nova-manage pets
+fence`` does not wait either. Should be longer than a compute host takes from
+power-on to its first heartbeat.
+"""),
 ]
 
 OPTS = DEVICES + SEQUENCE + STORM

@@ -27,6 +27,7 @@ OPTION_OF = {
     'storm_hosts': ('pets_fencing', 'storm_hosts'),
     'storm_share': ('pets_fencing', 'storm_share'),
     'storm_window_s': ('pets_fencing', 'storm_window'),
+    'startup_grace_s': ('pets_fencing', 'startup_grace'),
     'parallel_per_host': ('pets', 'parallel_per_host'),
     'parallel': ('pets', 'parallel'),
     'scheduling_timeout_s': ('pets', 'scheduling_timeout'),

@@ -131,7 +131,9 @@ class Engine:
         self.standing.watch_peers(stored.engines)
         if not self.standing.has_slot:
             return self._pace(policy)
-        snap = self._collector.collect(self.standing.id, stored, policy)
+        snap = dataclasses.replace(
+            self._collector.collect(self.standing.id, stored, policy),
+            grace_s=self.standing.grace_s())
         plan = planner.plan(snap, policy)
         for action in plan.actions:
             self.executor.execute(action, snap, policy)
@@ -296,6 +298,7 @@ class Engine:
             'is_sane': snap.is_sane, 'why_not_sane': snap.why_not_sane,
             'hosts': dict(sorted(hosts.items())),
             'recoveries': len(snap.recoveries),
+            'is_warm': snap.grace_s <= 0,
             'problems': [problem for problem in
                          (self._fencer.problem(), *stored.problems)
                          if problem],

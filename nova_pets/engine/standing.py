@@ -13,6 +13,7 @@ different rates.
 
 import dataclasses
 import logging
+import math
 
 from nova_pets import exception
 from nova_pets.db import base as db_base
@@ -47,6 +48,7 @@ class Standing:
         """{engine id: (renewals, since when by my clock)}"""
         self._was_polite = False
         self._rests_until = 0.0
+        self._cold_until = clock.monotonic() + policy.startup_grace_s
 
     @property
     def id(self) -> str:
@@ -67,6 +69,11 @@ class Standing:
             self.engine, id=self._new_id(), slot=None, renewals=0)
         self._store.register_engine(self.engine)
         self._renewed_at = started
+
+    def grace_s(self) -> float:
+        """Return the seconds left of the time after a start in which nothing
+        is powered off; 0 once a peer was seen at work that has none left."""
+        return max(self._cold_until - self._clock.monotonic(), 0.0)
 
     def renew(self, report: records.Json | None, mode: states.Mode) -> bool:
         """Renew all my claims at once.
@@ -127,6 +134,8 @@ class Standing:
             before = self._peers.get(peer.id)
             if before is None or before[0] != peer.renewals:
                 seen[peer.id] = (peer.renewals, now)
+                if before is not None and peer.report.get('is_warm'):
+                    self._cold_until = -math.inf
                 continue
             seen[peer.id] = before
             ttl_s = self._policy.claim_ttl_s

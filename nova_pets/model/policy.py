@@ -35,6 +35,8 @@ class Policy:
     all cells, may be newly silent for a power-off by us."""
     storm_window_s: float = 60.0
     """Who is back counts for so long."""
+    startup_grace_s: float = 120.0
+    """No power-off by us so soon after all engines were away."""
     # recovery
     parallel_per_host: int = 8
     """Attempts in flight per failed host."""

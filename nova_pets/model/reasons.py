@@ -85,6 +85,10 @@ REASONS: dict[str, Reason] = {
         'observe mode: this is only reported, nothing is fenced or '
         'evacuated', ('set [pets] mode = act and restart nova-scheduler',)),
     'own_view': Reason('this engine does not trust its own view now'),
+    'starting': Reason(
+        'all engines were away until a moment ago: no power-off by us before '
+        'hosts that still boot had the time to',
+        ('nova-manage pets fence {host} --reason "..."',)),
     'storm': Reason(
         'too many hosts fell silent at once: no power-off by us before '
         'an operator looked, or it calmed down',

@@ -119,5 +119,8 @@ class Snapshot:
     """Hosts for which a fencing device is configured."""
     has_orders_to_open: bool = False
     """An operator's recover order made hosts be read anew in this cycle."""
+    grace_s: float = 0.0
+    """Seconds left in which nothing is powered off by us: all engines were
+    away until a moment ago."""
     conductors_silent: frozenset[str] = frozenset()
     """Conductor hosts whose service row stands still."""

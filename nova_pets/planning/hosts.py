@@ -103,8 +103,10 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
         return _hold(view, 'not_wanted')
     why_not = safety.why_not_fence(view, snap, policy)
     if why_not:
-        details = {'own_view': snap.why_not_sane, 'storm': storms.why_storm(
-            row.cell_uuid, snap, policy)}
+        details = {
+            'own_view': snap.why_not_sane,
+            'starting': f'for another {snap.grace_s:.0f} s',
+            'storm': storms.why_storm(row.cell_uuid, snap, policy)}
         return _hold(view, why_not, details.get(why_not, ''))
     if row.host not in snap.fence_bindings:
         return [_move(view, 'cannot_fence', 'no_fence', policy)]

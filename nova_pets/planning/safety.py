@@ -38,8 +38,9 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
                   ) -> str | None:
     """Return why no power-off may be sent to this host now.
 
-    An operator's order passes storm, maintenance and disabled services, but
-    never a moving heartbeat, an untrusted view, or observe mode.
+    An operator's order passes the grace after a start, storms, maintenance
+    and disabled services, but never a moving heartbeat, an untrusted view, or
+    observe mode.
     """
     if policy.mode is not states.Mode.ACT:
         return 'mode_observe'
@@ -52,6 +53,8 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
         return 'heartbeat_moves' if moving else None
     if judgement.verdict is not states.Verdict.DOWN:
         return judgement.reason
+    if snap.grace_s > 0:
+        return 'starting'
     row = view.row
     if control_for(snap.controls, states.ControlKind.MAINTENANCE,
                    host=row.host):

@@ -76,7 +76,9 @@ class PetsCloud(embedded.EmbeddedCloud):
         values['pets_fencing'] = {
             'bindings_file': os.path.join(self.directory, 'fencing.yaml'),
             'allow_fake': True, 'fence_timeout': 10, 'fence_retry': 1,
-            'query_timeout': 2, 'read_interval': 2}
+            'query_timeout': 2, 'read_interval': 2,
+            # It is always young.
+            'startup_grace': 0}
         values['pets_scheduler'] = {'periodic_spacing': 0.5}
         for group, options in self._pets.items():
             values.setdefault(group, {}).update(options)

@@ -74,6 +74,22 @@ def _all(world, state, number):
     return len(found) == number and all(row.state is state for row in found)
 
 
+def test_nothing_is_powered_off_soon_after_all_engines_were_away(make_world):
+    world = make_world()
+    world.boot('db1')
+    first = world.engine('a', startup_grace_s=60.0)
+    world.drive([first], lambda: world.clock.now >= 1010.0)
+    world.crash('host1')
+    world.drive([first], lambda: 'fence' in world.calls)
+    assert 1060.0 <= world.clock.now < 1062.0
+    [hold] = [event for event in world.store().history()
+              if event.code == 'starting']
+    assert hold.text.startswith('for another ')
+    second = world.engine('b', startup_grace_s=6000.0)
+    world.drive([first, second], lambda: _all(world, R.RECOVERED, 1))
+    assert second.standing.grace_s() == 0
+
+
 def test_observe_mode_touches_nothing_and_says_what_it_would_do(make_world):
     world = make_world()
     world.boot('db1')

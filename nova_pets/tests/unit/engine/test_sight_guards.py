@@ -23,10 +23,10 @@ CELL = one_pet.CELL
 TTL_S = samples.POLICY.claim_ttl_s
 
 
-def engine(name, host='s2', slot=None, renewals=0):
+def engine(name, host='s2', slot=None, renewals=0, report=None):
     return records.Engine(
         id=name, host=host, worker='1', version='1', mode=states.Mode.ACT,
-        gate_loaded=True, slot=slot, renewals=renewals)
+        gate_loaded=True, slot=slot, renewals=renewals, report=report or {})
 
 
 # -- my own claims ------------------------------------------------------------
@@ -112,6 +112,41 @@ def test_a_peer_that_renews_lives(bench):
         bench.clock.now += TTL_S - 1
     watch(bench, engine('peer', slot=0, renewals=2))
     assert is_living(bench, 'peer')
+
+
+GRACE_S = samples.POLICY.startup_grace_s
+
+
+def test_a_grace_ends_by_itself(bench):
+    assert bench.standing.grace_s() == GRACE_S
+    bench.clock.now += GRACE_S - 1
+    assert bench.standing.grace_s() == 1
+    bench.clock.now += 2
+    assert bench.standing.grace_s() == 0
+    bench.be_deposed()
+    assert bench.standing.grace_s() == 0
+
+
+PEERS = {
+    'it is at work': ((0, 1), {'is_warm': True}, 0.0),
+    'it has begun as I have': ((0, 1), {'is_warm': False}, GRACE_S - 1),
+    'it has said nothing yet': ((0, 1), {}, GRACE_S - 1),
+    'its row is only left behind': ((7, 7), {'is_warm': True}, GRACE_S - 1),
+}
+
+
+@pytest.mark.parametrize('renewals, report, left_s', PEERS.values(),
+                         ids=PEERS)
+def test_a_peer_at_work_ends_my_grace(bench, renewals, report, left_s):
+    for counter in renewals:
+        watch(bench, engine('peer', 's2', 0, counter, report))
+        bench.clock.now += 0.5
+    assert bench.standing.grace_s() == left_s
+
+
+def test_a_peer_that_is_seen_once_ends_nothing(bench):
+    watch(bench, engine('peer', 's2', 0, 9, {'is_warm': True}))
+    assert bench.standing.grace_s() == GRACE_S
 
 
 def test_a_peer_that_moved_at_the_last_moment_is_watched_again(bench):

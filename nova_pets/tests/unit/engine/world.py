@@ -174,7 +174,8 @@ class World:
                **numbers):
         values = {'report_interval_s': self.report_interval_s,
                   'one_storage_domain': True, 'verify_watch_s': 1.0,
-                  'witness_silence_s': 1.0, 'engines': 2}
+                  'witness_silence_s': 1.0, 'engines': 2,
+                  'startup_grace_s': 0.0}
         values.update(numbers)
         chance = {'new_id': new_id} if new_id else {}
         door, store = Door(self), self.store(f'engine {name}')

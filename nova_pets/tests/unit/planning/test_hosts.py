@@ -155,6 +155,15 @@ def test_a_storm_stops_power_offs_and_an_approval_lets_one_pass():
         'FenceHost fence']
 
 
+def test_soon_after_all_engines_were_away_only_a_person_powers_off():
+    view = samples.host_view(state=H.DOWN)
+    [held] = plan(view, grace_s=7.0)
+    assert (held.reason, held.detail) == ('starting', 'for another 7 s')
+    order = samples.control(C.FENCE)
+    assert 'FenceHost operator_fence' in told(
+        plan(view, grace_s=7.0, controls=(order,)))
+
+
 def test_an_approval_is_for_one_epoch():
     view = samples.host_view(state=H.DOWN)
     order = samples.control(C.APPROVAL, epoch=99)
