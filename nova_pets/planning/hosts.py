@@ -103,11 +103,7 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
         return _hold(view, 'not_wanted')
     why_not = safety.why_not_fence(view, snap, policy)
     if why_not:
-        details = {
-            'own_view': snap.why_not_sane,
-            'starting': f'for another {snap.grace_s:.0f} s',
-            'storm': storms.why_storm(row.cell_uuid, snap, policy)}
-        return _hold(view, why_not, details.get(why_not, ''))
+        return _hold(view, why_not, _why_held(why_not, view, snap, policy))
     if row.host not in snap.fence_bindings:
         return [_move(view, 'cannot_fence', 'no_fence', policy)]
     retry_is_due = (row.reason == 'fence_owner_lost' or
@@ -116,6 +112,18 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
         return []
     return [actions.FenceHost(row.host, row.generation, 'fence',
                               'fence_started')]
+
+
+def _why_held(reason: str, view: snapshot.HostView,
+              snap: snapshot.Snapshot, policy: policy_model.Policy) -> str:
+    """Return the numbers behind a hold that is told now; a storm counts all
+    hosts, so not in each cycle of each host that it holds."""
+    if reason == view.row.reason:
+        return ''
+    if reason == 'storm':
+        return storms.why_storm(view.row.cell_uuid, snap, policy)
+    return {'own_view': snap.why_not_sane,
+            'starting': f'for another {snap.grace_s:.0f} s'}.get(reason, '')
 
 
 def _fencing(view: snapshot.HostView, snap: snapshot.Snapshot,

@@ -40,6 +40,7 @@ NO_GUARDS = {
     'planning.watching _why': 'words',
     'planning.watching _details': 'words',
     'planning.hosts _hold': 'repeats no line of history',
+    'planning.hosts _why_held': 'words',
     'planning.detection evidence_of': 'words',
     'planning.machine _next': 'words of its error',
     'engine.attempts AttemptDriver._show_wait': 'repeats no history line',

@@ -155,6 +155,17 @@ def test_a_storm_stops_power_offs_and_an_approval_lets_one_pass():
         'FenceHost fence']
 
 
+def test_a_hold_says_the_numbers_once():
+    view = samples.host_view(state=H.DOWN)
+    [held] = plan(view, others=_silent_hosts(3))
+    assert held.detail.startswith('4 of 4 hosts of its cell')
+    view = samples.host_view(state=H.DOWN, row={'reason': 'storm'})
+    assert plan(view, others=_silent_hosts(3)) == []
+    view = samples.host_view(state=H.DOWN)
+    [held] = plan(view, is_sane=False, why_not_sane='no conductor answers')
+    assert (held.reason, held.detail) == ('own_view', 'no conductor answers')
+
+
 def test_soon_after_all_engines_were_away_only_a_person_powers_off():
     view = samples.host_view(state=H.DOWN)
     [held] = plan(view, grace_s=7.0)
