@@ -105,6 +105,8 @@ class FalseCloud:
         self.workers: dict[str, engines.Worker] = {}
         self.born: list[engines.Worker] = []
         """Every incarnation, the dead ones too."""
+        self.dies_here: collections.abc.Callable[[engines.Worker], bool] = (
+            lambda worker: False)
         self._incarnations = 0
         self._cloud = engines.Cloud(
             kernel=kernel, world=self.world,
@@ -112,7 +114,8 @@ class FalseCloud:
             make_store=self.store, make_door=lambda worker: door_module.Door(
                 self.nova, link=lambda: not worker.machine.is_cut_off),
             policy=shape.policy, faults=self.faults,
-            mode=lambda: self.mode)
+            mode=lambda: self.mode,
+            dies_here=lambda worker: self.dies_here(worker))
         self.checks = checks.Checks(checks.Truth(
             self.world, self.instance, self.database, shape.policy,
             lambda: self.workers))

@@ -159,6 +159,9 @@ class Cloud:
         lambda: states.Mode.ACT)
     tenant_settings: frozenset[str] = frozenset({'ha', 'priority', 'disk'})
     read_interval_s: float = 60.0
+    dies_here: collections.abc.Callable[['Worker'], bool] = (
+        lambda worker: False)
+    """Asked at each point (Worker.points): does it die there?"""
 
 
 class Worker:
@@ -294,7 +297,7 @@ class Worker:
 
     def _point(self) -> None:
         self.points += 1
-        if self.points == self.die_at:
+        if self.points == self.die_at or self.cloud.dies_here(self):
             self.cloud.kernel.note('engine dies', self.name, self.points)
             self.on_death()
             self.cloud.kernel.die_here()

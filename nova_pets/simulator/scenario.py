@@ -12,10 +12,13 @@ then only where it ends is compared. Decides nothing about the product.
 """
 
 import collections
+import collections.abc
 import dataclasses
 import textwrap
 import typing
 
+from nova_pets.simulator import cloud as cloud_module
+from nova_pets.simulator import engines
 from nova_pets.simulator import faults as faults_module
 from nova_pets.simulator import kernel as kernel_module
 from nova_pets.simulator import run as run_module
@@ -27,6 +30,7 @@ RESTART_S = 20.0
 """After its death at a point an engine is started again."""
 
 Line = tuple[typing.Any, ...]
+DiesHere = collections.abc.Callable[[engines.Worker], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +134,13 @@ def _folded(command: str) -> list[str]:
                          break_long_words=False, break_on_hyphens=False)
 
 
-def play(scenario: Scenario, deaths: tuple[Death, ...] = ()) -> Outcome:
+def play(scenario: Scenario, deaths: tuple[Death, ...] = (),
+         dies_here: DiesHere | None = None) -> Outcome:
     """Do what it says; return what was told.
 
     :param deaths: engines that die, one after the other.
+    :param dies_here: in the place of ``deaths``: asked at each point of each
+        engine (``Worker.points``). Who dies is started again.
     :raises NotUnderstood: a command cannot be read.
     """
     first, *rest = scenario.blocks[0].commands
@@ -144,7 +151,10 @@ def play(scenario: Scenario, deaths: tuple[Death, ...] = ()) -> Outcome:
     player = _Player(run_module.Run(known.seed, known.shape, []))
     told: list[tuple[str, ...]] = []
     with player.run.watched():
-        _arm(player.run, list(deaths))
+        if dies_here is not None or deaths:
+            cloud = player.run.cloud
+            cloud.dies_here = _Restarting(
+                cloud, dies_here or _InTurn(list(deaths)))
         for number, block in enumerate(scenario.blocks):
             commands = block.commands if number else rest
             told.append(tuple(player.block(commands)))
@@ -172,18 +182,37 @@ def points_of(lines: list[Line]) -> dict[str, list[str]]:
     return points
 
 
-def _arm(run: run_module.Run, deaths: list[Death]) -> None:
-    if not deaths:
-        return
-    death, cloud = deaths.pop(0), run.cloud
-    worker = cloud.workers[death.worker]
-    worker.die_at = worker.points + death.point
+class _InTurn:
+    """Deaths one after the other."""
 
-    def on_death() -> None:
-        cloud.kernel.after(RESTART_S,
-                           lambda: cloud.restart_worker(death.worker))
-        _arm(run, deaths)
-    worker.on_death = on_death
+    def __init__(self, deaths: list[Death]):
+        self._deaths = deaths
+        self._counted = 0
+
+    def __call__(self, worker: engines.Worker) -> bool:
+        if not self._deaths or worker.name != self._deaths[0].worker:
+            return False
+        self._counted += 1
+        if self._counted < self._deaths[0].point:
+            return False
+        del self._deaths[0]
+        self._counted = 0
+        return True
+
+
+class _Restarting:
+    """Who dies at a point is started again."""
+
+    def __init__(self, cloud: cloud_module.FalseCloud, dies_here: DiesHere):
+        self._cloud = cloud
+        self._dies_here = dies_here
+
+    def __call__(self, worker: engines.Worker) -> bool:
+        if not self._dies_here(worker):
+            return False
+        self._cloud.kernel.after(
+            RESTART_S, lambda: self._cloud.restart_worker(worker.name))
+        return True
 
 
 class _Player:

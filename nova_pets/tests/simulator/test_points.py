@@ -12,6 +12,7 @@ import random
 import pytest
 
 from nova_pets.simulator import scenario
+from nova_pets.tests.simulator import forks
 from nova_pets.tests.simulator import stories
 
 IS_ALL = os.environ.get('NOVA_PETS_ALL_POINTS') == '1'
@@ -20,21 +21,38 @@ PAIRS = int(os.environ.get('NOVA_PETS_PAIRS', 1))
 NEAR = 60
 """The second death comes at most so many points after the first."""
 
+
 @pytest.mark.parametrize('path', stories.FILES, ids=stories.NAMES)
 @pytest.mark.timeout(0 if IS_ALL or POINTS + PAIRS > 20 else 300)
 def test_deaths_at_points_lead_to_the_same_end(path, record_property):
     known, outcome = stories.played(path)
     points = _points(outcome)
-    ones = [(death,) for death in (
-        points if IS_ALL else _sample(path, outcome, POINTS))]
+    if IS_ALL:
+        heard = forks.deaths(known, lambda death, found: _wrong(
+            outcome, (death,), found))
+        assert {death for death, _ in heard} == set(points)
+        ones = [(death,) for death, _ in heard]
+        failed = [said for _, said in heard if said]
+    else:
+        ones = [(death,) for death in _sample(path, outcome, POINTS)]
+        failed = []
     pairs = [(first, _another(path, outcome, first, place))
              for place, first in enumerate(
                  _sample(path, outcome, PAIRS, 'pairs'))]
-    failed = [problem for deaths in ones + pairs
-              if (problem := _problem(known, outcome, deaths))]
+    failed += [problem for deaths in ([] if IS_ALL else ones) + pairs
+               if (problem := _wrong(outcome, deaths,
+                                     scenario.play(known, deaths)))]
     record_property('points', (len(ones), len(points)))
     record_property('pairs', (len(pairs), 0))
     assert not failed, '\n'.join(failed)
+
+
+def test_a_fork_goes_on_as_a_play_with_that_death():
+    known, _ = stories.played(stories.FOLDER / 'all-schedulers-gone.txt')
+    heard = forks.deaths(known, lambda death, found: found.result.digest)
+    for death, digest in heard[::10]:
+        assert digest == scenario.play(known, (death,)).result.digest
+    assert len({digest for _, digest in heard}) > len(heard) / 2
 
 
 def _points(outcome):
@@ -61,9 +79,9 @@ def _another(path, outcome, first, place):
     return scenario.Death(chance.choice(others), chance.randint(1, NEAR))
 
 
-def _problem(known, outcome, deaths):
-    """Play it with deaths; return '' or what is wrong, and how to see it."""
-    found = scenario.play(known, deaths)
+def _wrong(outcome, deaths, found):
+    """Return '' or what is wrong with the end after these deaths, and how to
+    see it."""
     where = ' then '.join(f'{death.worker} at {death.point}'
                           for death in deaths)
     if not any(line[1] == 'engine dies' for line in found.result.lines):
