@@ -194,7 +194,7 @@ def _prepare_nova(conf: typing.Any) -> None:
 
 # NOTE(pets): imported when used. wiring imports much of nova, and
 # nova-pets-manage must first say how nova is to run its threads
-# (manage.main).
+# (program.main).
 def _wiring() -> typing.Any:
     from nova_pets import wiring
     return wiring

@@ -6,22 +6,16 @@ questions.py and orders.py, shows by screens.py and returns an exit code
 (questions.Exit). The command never acts on the world: an order is a row of
 pets_controls, and the engines in nova-scheduler act on it.
 
-nova-manage finds PetsCommands through nova_pets/_nova_manage.py.
+nova-manage finds PetsCommands through nova_pets/_nova_manage.py,
+nova-pets-manage through program.py.
 """
 
-import collections.abc
-import functools
-from importlib import metadata
-import os
-import sys
 import typing
-import warnings
 
 from nova_pets import exception
 from nova_pets.cmd import arguments
 from nova_pets.cmd import audit as audit_module
 from nova_pets.cmd import check as check_module
-from nova_pets.cmd import console as console_module
 from nova_pets.cmd import instance_orders
 from nova_pets.cmd import instance_screen
 from nova_pets.cmd import orders
@@ -33,10 +27,6 @@ from nova_pets.cmd import simulate
 from nova_pets.cmd import verb
 from nova_pets.cmd import words
 from nova_pets.model import states
-
-CATEGORY = 'pets'
-_PLAIN_WORDS = ('version', 'bash-completion')
-
 
 class PetsCommands(simulate.SimulateVerb):
     """The category ``pets``; every public method is a verb."""
@@ -358,104 +348,3 @@ class PetsCommands(simulate.SimulateVerb):
             lambda: orders.approve(scope, target, store.snapshot().hosts,
                                    store.controls(), person, is_off),
             person, is_sure, is_dry)
-
-
-# -- nova-pets-manage ---------------------------------------------------------
-
-
-def main() -> int:
-    """Entry point of nova-pets-manage: the same without nova-manage.
-
-    Takes the words after ``nova-manage`` or after ``nova-manage pets``.
-    """
-    # Before anything of nova is imported: native threads (nova 31 patches
-    # when nova.cmd is imported).
-    os.environ.setdefault('OS_NOVA_DISABLE_EVENTLET_PATCHING', '1')
-    # What libraries deprecate is nothing for the person at this screen.
-    if not sys.warnoptions:
-        warnings.simplefilter('ignore')
-    return run(sys.argv)
-
-
-def run(argv: list[str]) -> int:
-    """Parse as nova-manage does, and run one verb."""
-    console = console_module.Console('nova-pets-manage')
-    try:
-        return _run(argv)
-    except SystemExit as error:
-        # argparse says 2 for usage; for our verbs 2 means that somebody
-        # must act.
-        return int(questions.Exit.CANNOT_TELL) if error.code == 2 else \
-            int(error.code or 0)
-    # The boundary of a command, as in console.guarded: nova.conf missing or
-    # unreadable ends here.
-    except Exception as error:
-        code, sentence = console_module.explain(error)
-        console.complain(sentence)
-        return int(code)
-
-
-def _run(argv: list[str]) -> int:
-    words_given = simulate.words_after(argv)
-    if words_given is not None:
-        commands = PetsCommands(simulate.NoAccess(),
-                                'nova-pets-manage')
-        return commands.simulate(**simulate.parsed(
-            PetsCommands.simulate, words_given))
-    return _run_with_nova(argv)
-
-
-def _run_with_nova(argv: list[str]) -> int:
-    from nova import config
-    from nova.cmd import common
-    import nova.conf
-    from oslo_config import cfg
-    from oslo_log import log as logging
-
-    commands = PetsCommands(name='nova-pets-manage')
-    categories = {CATEGORY: lambda: commands}
-    conf = nova.conf.CONF
-    conf.register_cli_opt(cfg.SubCommandOpt(
-        'category', title='Command categories',
-        handler=functools.partial(common.add_command_parsers,
-                                  categories=categories)))
-    verbs = [name for name, _method in common.methods_of(commands)]
-    config.parse_args(with_category(argv, verbs), init_rpc=False)
-    logging.setup(conf, 'nova')
-    if conf.category.name == 'version':
-        print(metadata.version('nova-pets'))
-        return 0
-    if conf.category.name == 'bash-completion':
-        common.print_bash_completion(categories)
-        return 0
-    method, words_given, options = common.get_action_fn()
-    return int(method(*words_given, **options))
-
-
-def with_category(argv: list[str], verbs: collections.abc.Collection[str]
-                  ) -> list[str]:
-    """Return the command line with the category before the verb.
-
-    >>> with_category(['nova-pets-manage', '--debug', 'status'], ['status'])
-    ['nova-pets-manage', '--debug', 'pets', 'status']
-    """
-    program, given = argv[:1], argv[1:]
-    for place, word in enumerate(given):
-        if word == CATEGORY or word in _PLAIN_WORDS:
-            return argv
-        if word in verbs:
-            return program + given[:place] + [CATEGORY] + given[place:]
-    # No verb: let the category's own parser say what is expected.
-    place = len(given)
-    is_value = False
-    for number, word in enumerate(given):
-        if word in ('-h', '--help') or not (
-                is_value or word.startswith('-')):
-            place = number
-            break
-        is_value = word.startswith('--') and '=' not in word
-    return program + given[:place] + [CATEGORY] + given[place:]
-
-
-if __name__ == '__main__':
-    sys.exit(main())

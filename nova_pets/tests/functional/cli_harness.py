@@ -22,7 +22,7 @@ from nova.db.main import api as nova_main_db
 from oslo_db.sqlalchemy import enginefacade
 import pytest
 
-from nova_pets.cmd import manage
+from nova_pets.cmd import program
 from nova_pets.db import schema
 from nova_pets.db import session
 from nova_pets.db import store as store_module
@@ -129,7 +129,7 @@ class Cli:
         forget_command_line()
         self._capsys.readouterr()
         try:
-            code = manage.run(['nova-pets-manage', *words, *given])
+            code = program.run(['nova-pets-manage', *words, *given])
         finally:
             logging.getLogger().handlers[:] = handlers
             forget_command_line()

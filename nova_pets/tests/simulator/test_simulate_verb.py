@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from nova_pets.cmd import manage
+from nova_pets.cmd import program
 from nova_pets.simulator import run
 from nova_pets.tests.simulator import stories
 
 
 def _simulate(capsys, *words):
-    code = manage.run(['nova-pets-manage', 'simulate', *words])
+    code = program.run(['nova-pets-manage', 'simulate', *words])
     return code, capsys.readouterr().out
 
 
@@ -34,8 +34,8 @@ def test_a_seed_is_told_and_its_trace_written(capsys, monkeypatch, tmp_path):
 def test_it_needs_neither_nova_nor_its_configuration():
     subprocess.run([sys.executable, '-c', (
         'import sys\n'
-        'from nova_pets.cmd import manage\n'
-        'code = manage.run(["nova-pets-manage", "pets", "simulate",'
+        'from nova_pets.cmd import program\n'
+        'code = program.run(["nova-pets-manage", "pets", "simulate",'
         ' "--seed", "2"])\n'
         'assert "nova" not in sys.modules\n'
         'sys.exit(code)')], check=True, stdout=subprocess.DEVNULL)

@@ -7,6 +7,7 @@ import pytest
 
 from nova_pets.cmd import console
 from nova_pets.cmd import manage
+from nova_pets.cmd import program
 
 VERBS = ('status', 'show', 'fence')
 
@@ -26,7 +27,7 @@ VERBS = ('status', 'show', 'fence')
     (['bash-completion', 'pets'], ['bash-completion', 'pets'])],
     ids=' '.join)
 def test_the_category_may_be_left_out(given, expected):
-    assert manage.with_category(['program', *given], VERBS) == [
+    assert program.with_category(['program', *given], VERBS) == [
         'program', *expected]
 
 
