@@ -337,7 +337,7 @@ class AttemptDriver:
         assert attempt is not None  # nosec: planning saw it
         record = watching.own_record(view)
         self._write(row, new, dataclasses.replace(
-            attempt, destination=hosts[0],
+            attempt, destination=hosts[0], reason='located',
             migration_id=record.id if record else None))
 
     def _quiet(self, view: snapshot.RecoveryView,
@@ -416,8 +416,11 @@ class AttemptDriver:
         row = view.row
         found = settling.Findings(self._trace(row))
         step: settling.Step = settling.Wait('destination_building')
-        for _ in range(STEPS):
+        taken = 0
+        while taken < STEPS:
             step = decide(found)
+            # Each host is asked once: a search asks those of a whole cell.
+            taken += not isinstance(step, settling.Probe)
             if isinstance(step, (settling.Wait, settling.Finish)):
                 break
             self._standing.guard(row.owner)

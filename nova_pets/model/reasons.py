@@ -146,6 +146,10 @@ REASONS: dict[str, Reason] = {
     'scheduling_lost': Reason(
         'no news of the request: its conductor is gone or the time is '
         'over; being settled'),
+    'located': Reason('its allocations name its destination'),
+    'records_lost': Reason(
+        'a failover of its cell\'s database lost the records of its request; '
+        'looking for a guest'),
     'destination_down': Reason(
         'its destination failed; it must be proven off before the attempt '
         'is settled'),

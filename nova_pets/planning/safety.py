@@ -190,6 +190,19 @@ def unexplained(recovery: records.Recovery,
     return found
 
 
+def hosts_of_lost(recovery: records.Recovery,
+                  attempt: records.Attempt | None, snap: snapshot.Snapshot
+                  ) -> set[str]:
+    """Return the hosts that may have a guest of an attempt whose records
+    the cell has lost: the one where it was seen, else all of the cell."""
+    if attempt is None or attempt.reason != 'records_lost':
+        return set()
+    if attempt.destination:
+        return {attempt.destination} - {recovery.source}
+    return {host for host, view in snap.hosts.items()
+            if view.row.cell_uuid == recovery.cell_uuid} - {recovery.source}
+
+
 def foreign_hosts(recovery: records.Recovery,
                   attempts: tuple[records.Attempt, ...],
                   trace: observations.Trace) -> set[str]:

@@ -348,11 +348,32 @@ def _settle_host(recovery: records.Recovery,
     if answer is states.GuestAnswer.UNREACHABLE:
         return Wait('probe_unreachable', f'on {host}')
     if answer is not states.GuestAnswer.RUNNING:
-        return None
+        if (attempt is None or attempt.reason != 'records_lost' or
+                host not in (found.allocations or ())):
+            return None
+        # It gives its room back when it has failed; until then it builds.
+        if state_s < policy.building_alarm_s:
+            return Wait('destination_building', f'on {host}')
+        return Finish('needs_operator', 'building_slow',
+                      f'on {host}, its guest is {answer}')
     newest = max((record.id for record in found.trace.migrations
                   if record.source == recovery.source and
                   record.status != 'completed'), default=0)
     return Adopt(newest, host, 'active', _as_read(instance))
+
+
+def _reached(recovery: records.Recovery,
+             attempts: tuple[records.Attempt, ...],
+             attempt: records.Attempt | None, trace: observations.Trace
+             ) -> set[str]:
+    """Return where the open attempt began to be built by a record that is
+    not settled here: conductor takes the oldest unclaimed one (F7), and a
+    failover of the cell's database may bring back one that was deleted."""
+    settled = {record.destination for record in
+               _to_settle(recovery, attempts, attempt, trace)}
+    return {event.host for event in
+            _events(attempt, trace, 'compute_rebuild_instance')
+            if event.host and event.host not in settled}
 
 
 def _works(trace: observations.Trace, host: str) -> bool:
@@ -374,8 +395,10 @@ def _clean(recovery: records.Recovery,
     if found.allocations is None:
         return ReadAllocations()
     leaked = found.allocations - {recovery.source}
-    for host in sorted(leaked | safety.foreign_hosts(recovery, attempts,
-                                                     found.trace)):
+    for host in sorted(leaked | safety.foreign_hosts(
+            recovery, attempts, found.trace) |
+            safety.hosts_of_lost(recovery, attempt, snap) |
+            _reached(recovery, attempts, attempt, found.trace)):
         step = _settle_host(recovery, attempt, host, found, snap, policy,
                             state_s)
         if step is not None:

@@ -74,7 +74,8 @@ def plan_building(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     record = own_record(view)
     never_consumed = (record is not None and record.status == 'accepted' and
                       not _events(view, 'compute_rebuild_instance'))
-    if never_consumed and view.state_s >= policy.scheduling_timeout_s:
+    if (never_consumed or are_records_lost(view)) and (
+            view.state_s >= policy.scheduling_timeout_s):
         return [failed(view, 'failed', 'scheduling_lost',
                         f'{destination} did not take it for '
                         f'{view.state_s:.0f} s')]
@@ -130,7 +131,10 @@ def arrived(view: snapshot.RecoveryView) -> Actions:
 def failed(view: snapshot.RecoveryView, event: str, reason: str,
             detail: str = '') -> actions.MoveRecovery:
     """To SETTLING; the gate closes in the same transaction, and where it
-    went is kept: an attempt may fail before it was seen to build."""
+    went is kept: an attempt may fail before it was seen to build. Records
+    that are gone are the reason, whatever else there is."""
+    if are_records_lost(view):
+        reason = 'records_lost'
     changes = {'gate': states.Gate.CLOSED, 'reason': reason,
                'detail': detail}
     attempt, record = view.open_attempt, own_record(view)
@@ -140,6 +144,28 @@ def failed(view: snapshot.RecoveryView, event: str, reason: str,
     if attempt is not None and attempt.destination is None and reached:
         changes['destination'] = reached
     return move(view, event, reason, detail, attempt_changes=changes)
+
+
+def are_records_lost(view: snapshot.RecoveryView) -> bool:
+    """Whether the cell's database has lost what was written for the open
+    attempt: a failover took its last commits back.
+
+    Its action is written before its gate lets it through, and a destination
+    begins with an event: before it claims the record, or gives it up.
+    """
+    attempt = view.open_attempt
+    if (attempt is None or view.trace is None or
+            attempt.kind is not states.AttemptKind.OWN or
+            attempt.gate is not states.Gate.CONSUMED):
+        return False
+    if attempt.action_id not in view.trace.actions:
+        return True
+    record = own_record(view)
+    if _events(view, 'compute_rebuild_instance') or (
+            record is not None and record.destination):
+        return False
+    is_seen = attempt.destination is not None and attempt.reason != 'located'
+    return is_seen or record is not None and record.status == 'failed'
 
 
 def own_record(view: snapshot.RecoveryView
