@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The judge: I1 to I10, asked after each step, from the truth.
+"""The judge: I1 to I10 and A1, asked after each step, from the truth.
 
 Sees what no engine can: which guests really run, whether a machine really
 lives, when a row really changed. Never changes anything. A wrong answer of
@@ -69,6 +69,8 @@ class Checks:
         self.moves: collections.Counter[tuple[str, str, str]] = (
             collections.Counter())
         """(kind, from, to) of every transition that was written."""
+        self.mended: collections.Counter[str] = collections.Counter()
+        """{finding: how often an audit mended it}"""
         self._read = 0
         self._writes: list[tuple[str, typing.Any, typing.Any,
                                  typing.Any]] = []
@@ -158,6 +160,8 @@ class Checks:
             self._power_off(worker, args[0])
         elif method == 'start':
             self._start(worker, args[1])
+        elif method == 'remove_leak':
+            self._remove_leak(worker, args[1], args[2])
 
     def _is_prompt(self, worker: str) -> bool:
         """False: the engine was stopped, or slow, inside this very call;
@@ -250,6 +254,14 @@ class Checks:
                 recovery.desired_power is states.DesiredPower.STOPPED):
             self.broken('I6', f'{uuid} is started, and its owner stopped it')
 
+    def _remove_leak(self, worker: str, uuid: str, host: str) -> None:
+        """A1: an audit takes nothing away from a guest that runs."""
+        self.hits['A1'] += 1
+        if host in self._truth.world.running(uuid) and (
+                self._is_prompt(worker)):
+            self.broken('A1', f'allocations of {uuid} on {host} are removed, '
+                              f'and it runs there')
+
     def _answers(self, host: str) -> float | None:
         """Return since when the machine answers all the time."""
         return self._answers_since.get(host)
@@ -268,6 +280,12 @@ class Checks:
             str, typing.Any, typing.Any, typing.Any]]) -> None:
         told = [new for table, _, old, new in writes
                 if table == memory_database.EVENTS and new is not None]
+        for line in told:
+            if line.code == 'audit_mended':
+                finding = line.evidence['audit']['finding']
+                self.mended[finding] += 1
+                self._kernel.note('audit mends', line.instance_uuid, finding,
+                                  line.text)
         for table, key, old, new in writes:
             if new is None:
                 continue

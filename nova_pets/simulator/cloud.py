@@ -17,8 +17,10 @@ from nova_pets.model import policy as policy_module
 from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.scheduler import gatekeeper
+from nova_pets.simulator import audit_door
 from nova_pets.simulator import checks
 from nova_pets.simulator import door as door_module
+from nova_pets.simulator import door_reach
 from nova_pets.simulator import engines
 from nova_pets.simulator import kernel as kernel_module
 from nova_pets.simulator import memory_database
@@ -113,8 +115,8 @@ class FalseCloud:
             commits=lambda: self.api_tables.commits,
             make_store=self.store, make_door=lambda worker: door_module.Door(
                 self.nova, link=lambda: not worker.machine.is_cut_off),
-            policy=shape.policy, faults=self.faults,
-            mode=lambda: self.mode,
+            make_audits=self._audits, policy=shape.policy,
+            faults=self.faults, mode=lambda: self.mode,
             dies_here=lambda worker: self.dies_here(worker))
         self.checks = checks.Checks(checks.Truth(
             self.world, self.instance, self.database, shape.policy,
@@ -133,11 +135,20 @@ class FalseCloud:
         return (self._mirror.store(actor) if self._mirror else
                 memory_store.MemoryStore(self.database, actor))
 
+    def _audits(self, worker: engines.Worker) -> audit_door.AuditDoor:
+        return audit_door.AuditDoor(self.nova, door_reach.Reach(
+            self.nova, link=lambda: not worker.machine.is_cut_off))
+
     def lose_commits(self, since: float) -> int:
         """Undo what the API database committed after a moment; return how
         many transactions those were."""
         return (self._mirror.lose_since(since) if self._mirror else
                 self.api_tables.lose_since(since))
+
+    def lose_cell_commits(self, cell: str, since: float) -> int:
+        """The same for one cell's database; its replica counts on from the
+        highest id that it knows."""
+        return self.cell_tables[cell].lose_since(since, with_counters=True)
 
     def mirror_faults(self) -> list[str]:
         """Return where the side tables are not as the judge saw them."""

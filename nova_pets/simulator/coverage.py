@@ -12,6 +12,7 @@ import dataclasses
 import typing
 
 from nova_pets.model import states
+from nova_pets.planning import audit
 from nova_pets.planning import machine
 from nova_pets.simulator import deeds
 from nova_pets.simulator import windows as windows_module
@@ -19,23 +20,35 @@ from nova_pets.simulator import windows as windows_module
 Counts = dict[str, collections.Counter[typing.Any]]
 
 CHECKS = ('I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8', 'I9', 'I10', 'L1',
-          'L2')
+          'L2', 'A1')
 """What the judge asks (simulator/checks.py, run.py); L3 is part of L1: all
 pets well, within a bound."""
+MENDED = ('leaked_allocation', 'pet_without_instance', 'record_of_its_host',
+          'stale_record', 'stuck_rebuilding')
+"""Findings that an audit may mend."""
+FOUND = (*MENDED, 'guest_unknown', 'no_allocation', 'orphan_guest',
+         'recovery_without_instance', 'two_guests', 'uncleaned_source')
+"""What audits find (planning/audit.py)."""
 
 
 class Rows:
-    """Counts the rows of the transition tables that engines decide for."""
+    """Counts the rows of the transition tables that engines decide for, and
+    what their audits find."""
 
     def __init__(self) -> None:
         self.hits: collections.Counter[tuple[str, str, str]] = (
             collections.Counter())
         """{(kind, state, event): how often}"""
+        self.found: collections.Counter[str] = collections.Counter()
+        """{code of a finding: how often}"""
 
     @contextlib.contextmanager
     def counting(self) -> collections.abc.Iterator[None]:
         """One simulation at a time: the tables are the process's own."""
         before = machine.HOST_TRANSITIONS, machine.RECOVERY_TRANSITIONS
+        judge, missing = audit.judge, audit.missing
+        audit.judge = self._judging(judge)
+        audit.missing = self._missing(missing)
         machine.HOST_TRANSITIONS = _Counted('host', before[0], self.hits)
         machine.RECOVERY_TRANSITIONS = _Counted('recovery', before[1],
                                                 self.hits)
@@ -43,6 +56,21 @@ class Rows:
             yield
         finally:
             machine.HOST_TRANSITIONS, machine.RECOVERY_TRANSITIONS = before
+            audit.judge, audit.missing = judge, missing
+
+    def _judging(self, judge: typing.Any) -> typing.Any:
+        def judging(*args: typing.Any) -> list[audit.Finding]:
+            found: list[audit.Finding] = judge(*args)
+            self.found.update(one.code for one in found)
+            return found
+        return judging
+
+    def _missing(self, missing: typing.Any) -> typing.Any:
+        def counted(*args: typing.Any) -> audit.Finding:
+            found: audit.Finding = missing(*args)
+            self.found[found.code] += 1
+            return found
+        return counted
 
 
 class _Counted(dict[typing.Any, typing.Any]):
@@ -81,6 +109,7 @@ def parts(counts: Counts) -> list[Part]:
     empty: collections.Counter[typing.Any] = collections.Counter()
     moves, rows = counts.get('moves', empty), counts.get('rows', empty)
     windows = counts.get('windows', empty)
+    found, mended = counts.get('found', empty), counts.get('mended', empty)
     met, checks = counts.get('met', empty), counts.get('checks', empty)
     return [
         Part('rows of the transition tables', {
@@ -94,6 +123,8 @@ def parts(counts: Counts) -> list[Part]:
         Part('kinds of faults in passing states', {
             f'{kind} in {state}': met[kind, state]
             for kind in sorted(deeds.KINDS) for state in _STATES}),
+        Part('findings of audits', {name: found[name] for name in FOUND}),
+        Part('mends of audits', {name: mended[name] for name in MENDED}),
         Part('invariants', {name: checks[name] for name in CHECKS})]
 
 

@@ -35,6 +35,10 @@ class Kind:
     is_later: bool = False
     """It counts when it is used up, not when it strikes."""
     weight: float = 1.0
+    share: float | None = None
+    """Drawn apart, from a stream of its own, in this share of the seeds: so
+    the other kinds stay what they were to a seed before there was this one.
+    None: drawn by its weight, as most are."""
 
 
 KINDS: dict[str, Kind] = {}

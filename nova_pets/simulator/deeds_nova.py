@@ -4,6 +4,7 @@
 import typing
 
 from nova_pets.simulator import deeds
+from nova_pets.simulator import nova_rows
 
 if typing.TYPE_CHECKING:
     from nova_pets.simulator import faults
@@ -55,6 +56,36 @@ def _cell_away(injector: 'faults.Injector', fault: 'faults.Fault',
         raise deeds.NothingToDo
     down.add(fault.target)
     return lambda: down.discard(fault.target)
+
+
+@deeds.kind('cell database fails over', 'cell', amount=(0.05, 2.0),
+            share=0.4)
+def _lose_cell(injector: 'faults.Injector', fault: 'faults.Fault',
+               number: int) -> None:
+    """A replica takes over, and the last commits in one cell are lost; all
+    who wrote there were told that they are committed. Placement and the API
+    database, our side tables with it, are other databases and lose none."""
+    cloud, cell = injector.cloud, fault.target
+    if cell in cloud.world.down_cells:
+        raise deeds.NothingToDo
+    database = cloud.nova.cells[cell]
+    since = cloud.kernel.now - fault.amount
+    tables = cloud.cell_tables[cell].touched_since(since)
+    before = _flags(database)
+    lost = cloud.lose_cell_commits(cell, since)
+    cloud.kernel.note('cell commits lost', cell, lost, sorted(tables))
+    for uuid in sorted(cloud.checks.untagged_at):
+        row = database.instances.get(uuid)
+        if row is not None and row.metadata.get('ha') == 'true':
+            del cloud.checks.untagged_at[uuid]  # it is a pet again
+    if tables <= {'services'} and before == _flags(database):
+        raise deeds.NothingToDo  # but heartbeats
+
+
+def _flags(database: nova_rows.CellDatabase) -> list[tuple[str, bool, bool]]:
+    return sorted((row.host, row.forced_down, row.disabled)
+                  for row in database.services.values())
+
 
 @deeds.kind('broker away', lasts_s=(0.5, 30.0))
 def _broker(injector: 'faults.Injector', fault: 'faults.Fault', number: int

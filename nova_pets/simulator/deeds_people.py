@@ -173,6 +173,7 @@ _order_kind('operator releases', C.RELEASE, 'host', weight=0.7)
 _order_kind('operator retries', C.RETRY, 'instance', weight=0.7)
 _order_kind('operator recovers', C.RECOVER, 'host', weight=0.5)
 _order_kind('operator abandons', C.ABANDON, 'instance', weight=0.3)
+_order_kind('operator audits', C.AUDIT, 'all', share=0.25)
 
 
 @deeds.kind('operator confirms', 'host', weight=0.7)

@@ -14,6 +14,7 @@ from nova_pets import exception
 from nova_pets.compute import base
 from nova_pets.model import observations
 from nova_pets.model import states
+from nova_pets.simulator import door_reach
 from nova_pets.simulator import door_reads as reads
 from nova_pets.simulator import nova_errors as errors
 from nova_pets.simulator import nova_orders as orders
@@ -33,10 +34,6 @@ ALLOWED = ('host', 'node', 'vm_state', 'task_state', 'power_state')
 """Columns that an engine writes or compares."""
 
 
-def _reachable() -> bool:
-    return True
-
-
 def _go_on(label: str) -> None:
     pass
 
@@ -47,9 +44,10 @@ class Door(base.ComputeDoor):
     """
 
     def __init__(self, nova: 'nova_module.Nova',
-                 link: collections.abc.Callable[[], bool] = _reachable):
+                 link: collections.abc.Callable[[], bool] = (
+                     door_reach.everything)):
         self._nova = nova
-        self._link = link
+        self.reach = door_reach.Reach(nova, link)
         self.between: collections.abc.Callable[[str], None] = _go_on
         """Called between two commits of one call, with what comes next; may
         give the turn away, or end the process."""
@@ -60,7 +58,7 @@ class Door(base.ComputeDoor):
         return [observations.Cell(uuid, uuid) for uuid in self._nova.cells]
 
     def services(self, cell_uuid: str) -> list[observations.Service]:
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         return [observations.Service(
             row.host, cell_uuid, row.report_count, row.forced_down,
             row.disabled) for row in database.services.values()
@@ -69,7 +67,7 @@ class Door(base.ComputeDoor):
     def conductors(self) -> dict[str, int]:
         found = {}
         for cell_uuid in self._nova.cells:
-            for row in self._cell(cell_uuid).services.values():
+            for row in self.reach.cell(cell_uuid).services.values():
                 if row.binary == rows.CONDUCTOR:
                     found[row.host] = row.report_count
         return found
@@ -83,15 +81,15 @@ class Door(base.ComputeDoor):
         return False
 
     def host_addresses(self, cell_uuid: str) -> dict[str, str]:
-        self._cell(cell_uuid)
+        self.reach.cell(cell_uuid)
         return {name: f'192.0.2.{index}' for index, (name, machine)
                 in enumerate(sorted(self._nova.world.hosts.items()), 1)
                 if machine.cell == cell_uuid}
 
     def changed_instances(self, cell_uuid: str, mark: typing.Any
                           ) -> tuple[list[str], typing.Any]:
-        self._api()
-        found = self._cell(cell_uuid).instances.values()
+        self.reach.api()
+        found = self.reach.cell(cell_uuid).instances.values()
         newest = max((row.changed for row in found), default=0)
         if mark is None:
             return sorted(row.uuid for row in found if not row.deleted and
@@ -101,24 +99,24 @@ class Door(base.ComputeDoor):
     def instances(self, cell_uuid: str,
                   uuids: collections.abc.Collection[str]
                   ) -> dict[str, observations.Instance]:
-        self._api()
-        database = self._cell(cell_uuid)
+        self.reach.api()
+        database = self.reach.cell(cell_uuid)
         return {uuid: reads.instance(self._nova, database.instances[uuid])
                 for uuid in sorted(uuids) if uuid in database.instances}
 
     def instances_on(self, cell_uuid: str, host: str
                      ) -> list[observations.Instance]:
-        self._api()
-        found = self._cell(cell_uuid).on_host(host)
+        self.reach.api()
+        found = self.reach.cell(cell_uuid).on_host(host)
         return [reads.instance(self._nova, row) for row in
                 sorted(found, key=lambda row: row.uuid)]
 
     def traces(self, cell_uuid: str, uuids: collections.abc.Collection[str]
                ) -> dict[str, observations.Trace]:
-        return reads.traces(self._cell(cell_uuid), uuids)
+        return reads.traces(self.reach.cell(cell_uuid), uuids)
 
     def uncleaned_sources(self, cell_uuid: str, host: str) -> int:
-        cell = self._cell(cell_uuid)
+        cell = self.reach.cell(cell_uuid)
         return sum(row.source == host and row.status in rows.UNCLEANED and
                    row.kind == rows.EVACUATION and
                    row.uuid in cell.instances and
@@ -127,13 +125,13 @@ class Door(base.ComputeDoor):
 
     def allocated_hosts(self, uuid: str) -> set[str]:
         for cell_uuid in self._nova.cells:
-            self._cell(cell_uuid)
-        self._placement()
+            self.reach.cell(cell_uuid)
+        self.reach.placement()
         return set(self._nova.api.allocations.get(uuid, ()))
 
     def guest(self, cell_uuid: str, uuid: str, host: str,
               timeout_s: float) -> states.GuestAnswer:
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         row = database.instances.get(uuid)
         if row is None or row.deleted:
             raise exception.InstanceGone(uuid=uuid)
@@ -157,14 +155,14 @@ class Door(base.ComputeDoor):
 
     def set_forced_down(self, cell_uuid: str, host: str,
                         value: bool) -> None:
-        self._api()
-        self._cell(cell_uuid)
+        self.reach.api()
+        self.reach.cell(cell_uuid)
         self._nova.set_forced_down(host, value)
 
     def update_instance(self, cell_uuid: str, uuid: str,
                         expected: dict[str, typing.Any],
                         values: dict[str, typing.Any]) -> None:
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         self._expect(database, uuid, expected)
         unknown = set(values) - set(ALLOWED)
         if unknown:
@@ -183,7 +181,7 @@ class Door(base.ComputeDoor):
         except exception.NovaUnavailable as error:
             raise exception.EvacuateRefused(
                 uuid=uuid, found=str(error)) from error
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         claimed = {'task_state': rows.REBUILDING}
         row = self._expect(database, uuid, claimed)
         claimed['host'] = row.host or ''
@@ -204,7 +202,7 @@ class Door(base.ComputeDoor):
                                error) from error
 
     def delete_accepted(self, cell_uuid: str, migration_id: int) -> bool:
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         row = database.migrations.get(migration_id)
         if (row is None or row.status != 'accepted' or
                 row.kind != rows.EVACUATION):
@@ -217,7 +215,7 @@ class Door(base.ComputeDoor):
     def close_migration(self, cell_uuid: str, migration_id: int,
                         expected: collections.abc.Collection[str],
                         status: str) -> bool:
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         row = database.migrations.get(migration_id)
         if (row is None or row.status not in expected or
                 row.kind != rows.EVACUATION):
@@ -232,7 +230,7 @@ class Door(base.ComputeDoor):
               expected: dict[str, typing.Any]) -> None:
         self.allocate(cell_uuid, uuid, destination)
         self.between('adopt')
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         self._expect(database, uuid, {**expected, 'host': source})
         self._nova.kernel.note('nova', 'adopted', uuid, destination)
         with database.tables.commit():
@@ -247,7 +245,7 @@ class Door(base.ComputeDoor):
                     'status': 'done', 'destination': destination})
 
     def tombstone(self, cell_uuid: str, uuid: str, host: str) -> bool:
-        database = self._cell(cell_uuid)
+        database = self.reach.cell(cell_uuid)
         row = database.instances.get(uuid)
         if row is None:
             raise exception.InstanceGone(uuid=uuid)
@@ -261,14 +259,14 @@ class Door(base.ComputeDoor):
 
     def remove_allocations(self, cell_uuid: str, uuid: str,
                            host: str) -> None:
-        self._cell(cell_uuid)
-        self._placement()
+        self.reach.cell(cell_uuid)
+        self.reach.placement()
         self._nova.kernel.note('nova', 'room freed', uuid, host)
         self._nova.api.free(uuid, host)
 
     def allocate(self, cell_uuid: str, uuid: str, host: str) -> None:
-        self._cell(cell_uuid)
-        self._placement()
+        self.reach.cell(cell_uuid)
+        self.reach.placement()
         held = self._nova.api.allocations.get(uuid, frozenset())
         if host not in held and self._nova.free_room(host) > 0:
             self._nova.kernel.note('nova', 'room taken', uuid, host)
@@ -282,7 +280,7 @@ class Door(base.ComputeDoor):
 
     def _power(self, cell_uuid: str, uuid: str, verb: str,
                vm_states: tuple[str, ...]) -> None:
-        self._cell(cell_uuid)
+        self.reach.cell(cell_uuid)
         try:
             order = self._nova.power(uuid, verb, vm_states)
             self.between(verb)
@@ -300,33 +298,8 @@ class Door(base.ComputeDoor):
 
     # -- inside --------------------------------------------------------------
 
-    def _check_link(self) -> None:
-        if not self._link():
-            raise exception.NovaUnavailable(
-                what='reach Nova', found='no route to its services')
-
-    def _cell(self, cell_uuid: str) -> rows.CellDatabase:
-        self._check_link()
-        if not self._nova.is_cell_up(cell_uuid):
-            raise exception.NovaUnavailable(
-                what=f'read or write cell {cell_uuid}',
-                found='its database is away')
-        return self._nova.cells[cell_uuid]
-
-    def _api(self) -> None:
-        self._check_link()
-        if not self._nova.world.is_api_db_up:
-            raise exception.NovaUnavailable(
-                what='read the API database', found='it is away')
-
-    def _placement(self) -> None:
-        self._check_link()
-        if not self._nova.world.is_placement_up:
-            raise exception.NovaUnavailable(
-                what='ask placement', found='it does not answer')
-
     def _broker(self, what: str) -> None:
-        self._check_link()
+        self.reach.check_link()
         if not self._nova.world.broker.is_up:
             self._wait(CAST_S)
             raise exception.NovaUnavailable(
@@ -344,7 +317,7 @@ class Door(base.ComputeDoor):
             self._nova.kernel.sleep(seconds)
 
     def _cast(self, topic: str, order: object) -> None:
-        self._check_link()
+        self.reach.check_link()
         if not self._nova.world.broker.cast(topic, order):
             self._wait(CAST_S)
             raise errors.MessageDeliveryFailure('the broker is away')
@@ -377,7 +350,7 @@ class Door(base.ComputeDoor):
         if isinstance(error, errors.InstanceNotFound):
             return exception.InstanceGone(uuid=uuid)
         left = None
-        if not self._link() or not self._nova.is_cell_up(database.uuid):
+        if not self.reach.link() or not self._nova.is_cell_up(database.uuid):
             left = 'what it left cannot be read'
         elif (uuid, request_id) in database.actions:
             left = 'the action is recorded'

@@ -56,6 +56,15 @@ def plain(row: rows.Instance) -> observations.Instance:
             if key == 'ha' or key.startswith('ha:')})
 
 
+def migration(record: rows.Migration) -> observations.Migration:
+    return observations.Migration(
+        id=record.id, status=record.status, source=record.source,
+        destination=record.destination,
+        created_at=rows.moment(record.created),
+        updated_at=(None if record.updated is None
+                    else rows.moment(record.updated)))
+
+
 def _having(values: dict[str, str], prefix: str) -> dict[str, str]:
     return {key: value for key, value in values.items()
             if key.startswith(prefix)}
@@ -88,13 +97,8 @@ def _trace(database: rows.CellDatabase, uuid: str, requests: list[str],
     row = database.instances.get(uuid)
     return observations.Trace(
         instance=None if row is None else plain(row),
-        migrations=tuple(observations.Migration(
-            id=record.id, status=record.status, source=record.source,
-            destination=record.destination,
-            created_at=rows.moment(record.created),
-            updated_at=(None if record.updated is None
-                        else rows.moment(record.updated)))
-            for record in database.evacuations(uuid)),
+        migrations=tuple(migration(record)
+                         for record in database.evacuations(uuid)),
         events={request: tuple(events.get((uuid, request), ()))
                 for request in requests},
         actions=tuple(requests),

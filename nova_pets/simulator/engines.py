@@ -33,7 +33,7 @@ NOON = datetime.datetime(2026, 1, 1, 12, 0)
 HANDS = frozenset({
     'set_forced_down', 'update_instance', 'evacuate', 'delete_accepted',
     'close_migration', 'adopt', 'tombstone', 'remove_allocations', 'stop',
-    'start'})
+    'start', 'remove_leak', 'withdraw'})
 """The door's calls that change something outside."""
 
 CALL_S = 0.004
@@ -153,6 +153,8 @@ class Cloud:
     """actor -> db.base.Store"""
     make_door: collections.abc.Callable[['Worker'], typing.Any]
     """-> compute.base.ComputeDoor"""
+    make_audits: collections.abc.Callable[['Worker'], typing.Any]
+    """-> compute.base.AuditDoor"""
     policy: policy_module.Policy
     faults: Faults
     mode: collections.abc.Callable[[], states.Mode] = (
@@ -177,6 +179,10 @@ class Worker:
         kernel = cloud.kernel
         self.process = kernel.process(f'engine {self.name}#{incarnation}')
         self._chance = kernel.random(f'calls of {self.process.name}')
+        self._audit_chance = kernel.random(
+            f'audits of {self.process.name}')
+        self._audit: object = None
+        """The task of an audit, while there is one."""
         self._ids = kernel.random(f'ids of {self.process.name}')
         self.clock = Clock(kernel, machine)
         self.stop = Stop(self.clock)
@@ -196,12 +202,13 @@ class Worker:
         self.door: typing.Any = Port(self, 'door', cloud.make_door(self))
         self.engine = engine_module.Engine(
             store=self.store, door=self.door,
+            audits=Port(self, 'door', cloud.make_audits(self)),
             detectors=lambda eyes, memory: self._detectors(eyes),
             fencer=fencer.Fencer(power.Devices(self), self.clock,
                                  query_timeout_s=5.0,
                                  fence_timeout_s=cloud.policy.
                                  fence_timeout_s),
-            clock=self.clock, workers=workers.Workers(self.process.spawn),
+            clock=self.clock, workers=_Workers(self),
             policy=cloud.policy,
             template=records.Engine(
                 id='', host=machine.name, worker=str(number),
@@ -217,6 +224,15 @@ class Worker:
         """SIGTERM: nova-scheduler lets the engine end its turn."""
         self.cloud.kernel.note('engine told to stop', self.name)
         self.stop.set()
+
+    def audit(self, call: workers.Call) -> None:
+        """Do an audit: how long its calls take is drawn apart, so that one
+        that finds nothing changes nothing of a run."""
+        self._audit = self.cloud.kernel.current_task()
+        try:
+            call()
+        finally:
+            self._audit = None
 
     @property
     def is_alive(self) -> bool:
@@ -245,7 +261,10 @@ class Worker:
     # -- what a port does ----------------------------------------------------
 
     def latency_s(self) -> float:
-        return (self._chance.expovariate(1 / CALL_S) *
+        chance = (self._audit_chance if self._audit is not None and
+                  self.cloud.kernel.current_task() is self._audit
+                  else self._chance)
+        return (chance.expovariate(1 / CALL_S) *
                 self.machine.slowness)
 
     def before(self, port: str, method: str,
@@ -317,6 +336,18 @@ def _away(port: str) -> Exception:
 def _plain(args: tuple[typing.Any, ...]) -> tuple[typing.Any, ...]:
     return tuple(arg for arg in args
                  if isinstance(arg, (str, int, float, bool, type(None))))
+
+
+class _Workers(workers.Workers):
+    def __init__(self, worker: Worker):
+        super().__init__(worker.process.spawn)
+        self._worker = worker
+
+    def submit(self, key: tuple[str, typing.Any], call: workers.Call
+               ) -> bool:
+        if key == ('turn', 'audit'):
+            return super().submit(key, lambda: self._worker.audit(call))
+        return super().submit(key, call)
 
 
 class Tcp(detectors_base.Detector):

@@ -175,6 +175,10 @@ class Kernel:
         """Return whose task is running, None: nature."""
         return self._task_process.get(greenlet.getcurrent())
 
+    def current_task(self) -> object:
+        """Return what tells this task from all others."""
+        return greenlet.getcurrent()
+
     def die_here(self) -> None:
         """End the process of the running task, at this very line."""
         process = self.current_process()

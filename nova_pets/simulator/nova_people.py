@@ -196,7 +196,7 @@ class People:
             raise errors.NoValidHost(host)
         self.check_placement()
         self.kernel.note('nova', 'asks live migration', uuid, host)
-        row = database.change(uuid, {'task_state': 'migrating'})
+        row = database.begin_move(uuid)
         self.api.allocate(uuid, host)
         self._cast(orders.compute_topic(row.host or ''),
                    orders.LiveMigrate(self.new_request(), row, host))

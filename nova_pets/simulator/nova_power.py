@@ -138,5 +138,6 @@ def live_migrate(agent: 'nova_compute.Agent', order: orders.LiveMigrate
         yield from agent.step('frees other room', uuid)
         agent.check_placement()
         nova.api.free(uuid, agent.name if has_moved else destination.name)
+        agent.database.end_move(uuid)
     except errors.NovaError:
         return

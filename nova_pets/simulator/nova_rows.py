@@ -126,12 +126,16 @@ class CellDatabase:
         self.uuid = uuid
         self.tables = tables
         self._kernel = kernel
+        self._changes = 0
+        """As time, which no failover takes back."""
         self.instances: dict[str, Instance] = tables.table('instances')
         self.migrations: dict[int, Migration] = tables.table('migrations')
         self.actions: dict[tuple[str, str], Action] = tables.table('actions')
         self.events: dict[int, Event] = tables.table('action_events')
         self.services: dict[tuple[str, str], Service] = tables.table(
             'services')
+        self.moves: dict[str, str] = tables.table('moves')
+        """{instance: status of its live migration that has not ended}"""
         self.faults: dict[int, tuple[str, str]] = tables.table('faults')
 
     # -- instances -----------------------------------------------------------
@@ -145,8 +149,8 @@ class CellDatabase:
 
     def put_instance(self, row: Instance) -> Instance:
         with self.tables.commit():
-            row = dataclasses.replace(
-                row, changed=self.tables.next_id('changes'))
+            self._changes += 1
+            row = dataclasses.replace(row, changed=self._changes)
             self.tables.put('instances', row.uuid, row)
         return row
 
@@ -212,6 +216,17 @@ class CellDatabase:
         return next((row for row in self.evacuations(uuid)
                      if row.status == 'accepted'), None)
 
+    def begin_move(self, uuid: str) -> Instance:
+        """Have a live migration of the instance on record."""
+        with self.tables.commit():
+            self.tables.put('moves', uuid, 'running')
+            return self.change(uuid, {'task_state': 'migrating'})
+
+    def end_move(self, uuid: str) -> None:
+        if uuid in self.moves:
+            with self.tables.commit():
+                self.tables.drop('moves', uuid)
+
     # -- actions -------------------------------------------------------------
 
     def add_action(self, uuid: str, request_id: str, action: str) -> None:
@@ -275,10 +290,15 @@ class ApiDatabase:
             'allocations')
         self.aggregates: dict[str, dict[str, str]] = tables.table(
             'aggregates')
+        self.generations: dict[str, int] = tables.table('generations')
+        """Placement's, of each consumer: grows with its allocations."""
 
     def put(self, table: str, key: str, row: typing.Any) -> None:
         with self.tables.commit():
             self.tables.put(table, key, row)
+            if table == 'allocations':
+                self.tables.put('generations', key,
+                                self.generations.get(key, 0) + 1)
 
     def allocate(self, uuid: str, host: str) -> None:
         held = self.allocations.get(uuid, frozenset())

@@ -16,6 +16,8 @@ from nova_pets.simulator import nova_errors
 from nova_pets.simulator import nova_rows
 
 EVERY_S = 10.0
+AUDIT_S = 120.0
+"""What an audit has not mended by then, it does not mend."""
 PATIENCE_S = 20.0
 """What stands in one state for so long is looked at."""
 H = states.HostState
@@ -27,6 +29,8 @@ class Operator:
     def __init__(self, cloud: cloud_module.FalseCloud):
         self._cloud = cloud
         self._seen: dict[str, tuple[str, float]] = {}
+        self._ordered: dict[str, float] = {}
+        """{what an audit is to mend: when it was asked for}"""
         self.deeds: collections.Counter[tuple[str, str]] = (
             collections.Counter())
         """(what was done, state and reason that asked for it)"""
@@ -213,7 +217,17 @@ class Operator:
         extra -= sources
         if not (extra or stale) or not self._is_old(f'audit {uuid}', key):
             return
-        self._did('audit', 'leaked_allocation' if extra else 'stale_record')
+        why = 'leaked_allocation' if extra else 'stale_record'
+        now = cloud.kernel.now
+        began = self._ordered.setdefault(f'{uuid} {key}', now)
+        if began == now:
+            self._did('audit', why)
+            if not any(order.kind is C.AUDIT
+                       for order in cloud.people.controls()):
+                cloud.order(C.AUDIT, 'all', reason='by hand')
+        if now - began < AUDIT_S:
+            return
+        self._did('what the audit left', why)
         for host in sorted(extra):
             cloud.nova.api.free(uuid, host)
         for one in stale:

@@ -21,7 +21,7 @@ from nova_pets.model import states
 from nova_pets.simulator import cloud as cloud_module
 from nova_pets.simulator import coverage
 from nova_pets.simulator import deeds
-from nova_pets.simulator import deeds_nova
+from nova_pets.simulator import drawing
 from nova_pets.simulator import faults as faults_module
 from nova_pets.simulator import kernel as kernel_module
 from nova_pets.simulator import nova_rows
@@ -33,8 +33,6 @@ if typing.TYPE_CHECKING:
 
 EFFECTIVE = 10
 """Faults that must have changed something before a drawn run is healed."""
-FIRST_S = 8.0
-GAP_S = (0.5, 14.0)
 FAULTS_MAX = 80
 BOUND_S = 1500.0
 """From the end of the last fault to rest; virtual seconds."""
@@ -46,11 +44,6 @@ MARGIN_S = 90.0
 """Besides such a limit: a claim passes on, a look is due."""
 REST_S = 20.0
 """How long everything has to be well before it counts."""
-_MET = (*sorted(states.TRANSIENT), states.RecoveryState.REQUESTING,
-        states.RecoveryState.NEEDS_OPERATOR, states.RecoveryState.RECOVERED)
-"""States in which a fault is made to strike; one passes quickly."""
-
-
 @dataclasses.dataclass
 class Result:
     seed: int
@@ -68,121 +61,25 @@ class Result:
     counts: dict[str, collections.Counter[object]]
 
 
-def draw_shape(chance: random.Random) -> cloud_module.Shape:
-    """Return a cloud of the seed."""
-    two_cells = chance.random() < 0.25
-    number = chance.randint(6, 8) if two_cells else chance.randint(4, 7)
-    hosts = tuple(cloud_module.HostShape(
-        f'host{index}', 'cell2' if two_cells and index % 2 else 'cell1',
-        chance.choice((8, 10, 12))) for index in range(1, number + 1))
-    instances = []
-    for index in range(1, chance.randint(3, 6) + 1):
-        is_grouped = chance.random() < 0.15
-        instances.append(cloud_module.InstanceShape(
-            f'pet{index}', 'host1' if index < 3 else
-            f'host{chance.randint(1, 2)}',
-            vm_state='stopped' if chance.random() < 0.2 else 'active',
-            priority=chance.choice((100, 500, 500, 900)),
-            is_bfv=chance.random() < 0.3,
-            group='group1' if is_grouped else None,
-            group_policy='soft-anti-affinity' if is_grouped else None))
-    instances.append(cloud_module.InstanceShape('web1', 'host1',
-                                                is_pet=False))
-    workers = [('sched1', 1), ('sched2', 1)]
-    if chance.random() < 0.5:
-        workers.append(('sched3', 1) if chance.random() < 0.5 else
-                       ('sched1', 2))
-    return cloud_module.Shape(
-        hosts, tuple(instances), tuple(workers),
-        resume_guests=chance.random() < 0.2)
-
-
-class Drawn:
-    """Draws one fault after the other from the seed's own stream."""
-
-    def __init__(self, shape: cloud_module.Shape, chance: random.Random):
-        self._chance = chance
-        self._names = sorted(deeds.KINDS)
-        self._weights = [deeds.KINDS[name].weight for name in self._names]
-        self._targets = {
-            'worker': [f'{machine}/{number}'
-                       for machine, number in shape.workers],
-            'machine': sorted({machine for machine, _ in shape.workers}),
-            'host': [host.name for host in shape.hosts],
-            'cell': sorted({host.cell for host in shape.hosts}),
-            'conductor': ['conductor1', 'conductor2'],
-            'pet': [one.name for one in shape.instances if one.is_pet],
-            'stage': list(deeds_nova.STAGES), '': ['']}
-
-    def first(self) -> list[faults_module.Fault]:
-        """What the run is about: a host with pets fails."""
-        chance = self._chance
-        kind = chance.choice(('host crashes', 'host loses power',
-                              'host cut off', 'host freezes',
-                              'host crashes'))
-        found = [self._of(kind, 'host1', at_s=round(
-            FIRST_S + chance.random() * 4, 3))]
-        for name in self._names:
-            if deeds.KINDS[name].target == 'stage' and (
-                    chance.random() < 0.5):
-                found.append(self._of(name, at_s=1.0))
-        for _ in range(chance.randint(1, 5)):
-            found.append(self._on_a_line())
-        return found
-
-    def next(self, now_s: float) -> faults_module.Fault:
-        """:param now_s: seconds from the beginning."""
-        at_s = round(now_s + self._chance.uniform(*GAP_S), 3)
-        return self._of(self._draw_kind(), at_s=at_s)
-
-    def _draw_kind(self) -> str:
-        return self._chance.choices(self._names, self._weights)[0]
-
-    def _on_a_line(self) -> faults_module.Fault:
-        """A fault that meets a state, or a step, soon after it began."""
-        chance = self._chance
-        if chance.random() < 0.6:
-            mark = ('recovery', str(chance.choice(_MET)),
-                    chance.randint(1, 4))
-        else:
-            mark = ('nova', chance.choice((
-                'accepted', 'gate', 'claimed', 'compute begins', 'claim',
-                'migration pre-migrating', 'binds ports', 'block devices',
-                'spawning', 'spawn', 'saves after spawn', 'finish',
-                'migration done', 'asks scheduler')), chance.randint(1, 3))
-        return self._of(self._draw_kind(), on=mark,
-                        delay_s=round(chance.expovariate(
-                            chance.choice((2.0, 60.0))), 3))
-
-    def _of(self, name: str, target: str | None = None,
-            at_s: float | None = None,
-            on: tuple[str, str, int] | None = None, delay_s: float = 0.0
-            ) -> faults_module.Fault:
-        kind = deeds.KINDS[name]
-        lasts_s, amount = deeds.draw_amounts(kind, self._chance)
-        if target is None:
-            target = self._chance.choice(self._targets[kind.target])
-        return faults_module.Fault(name, target, at_s, on, delay_s, lasts_s,
-                                   amount)
-
-
 class Run:
     """:param faults: None: drawn from the seed, until enough had effect.
     :param bound_s: after healing, in which all has to come to rest.
     :param side_tables: a database for them; None: they are in memory.
+    :param draws_apart: also the kinds that have a share of the seeds.
     """
 
     def __init__(self, seed: int,
                  shape: cloud_module.Shape | None = None,
                  faults: list[faults_module.Fault] | None = None,
                  bound_s: float = BOUND_S, *,
-                 side_tables: 'sql_side_tables.Database | None' = None):
+                 side_tables: 'sql_side_tables.Database | None' = None,
+                 draws_apart: bool = True):
         self.seed = seed
         self._bound_s = bound_s
         chance = random.Random(f'{seed}/plan')  # nosec B311
-        self.shape = shape or draw_shape(chance)
-        self._drawn = None if faults is not None else Drawn(
-            self.shape, chance)
+        self.shape = shape or drawing.draw_shape(chance)
+        self._drawn = None if faults is not None else drawing.Drawn(
+            self.shape, chance, seed, draws_apart)
         self.injector = faults_module.Injector()
         self._bugs: list[str] = []
         self._handler = _Listener(self._bugs)
@@ -243,7 +140,7 @@ class Run:
             kernel.run(kernel_module.START + ends_s(self._known or []),
                        lambda: bool(checks.violations))
             return
-        while (len(injector.effective) < EFFECTIVE and
+        while (self._effective() < EFFECTIVE and
                len(injector.struck) < FAULTS_MAX and not checks.violations):
             fault = self._drawn.next(kernel.now - kernel_module.START)
             injector.expect(fault)
@@ -251,6 +148,12 @@ class Run:
             kernel.run(kernel_module.START + fault.at_s + 0.001,
                        lambda: bool(checks.violations))
         kernel.run(kernel.now + 20.0, lambda: bool(checks.violations))
+
+    def _effective(self) -> int:
+        """How many had effect, of those that are drawn one by one."""
+        struck = self.injector.struck
+        return sum(deeds.KINDS[struck[number].kind].share is None
+                   for number in self.injector.effective)
 
     def _healing_phase(self) -> float:
         if self._cloud.checks.violations:
@@ -375,6 +278,8 @@ class Run:
                     'rows': collections.Counter(self._rows.hits),
                     'windows': collections.Counter(
                         windows.reached(cloud.kernel.lines)),
+                    'found': collections.Counter(self._rows.found),
+                    'mended': collections.Counter(cloud.checks.mended),
                     'met': collections.Counter(self.injector.met),
                     'by hand': collections.Counter(self.operator.deeds)})
 
@@ -394,7 +299,8 @@ def _budgets(policy: policy_module.Policy
 
 def ends_s(faults: collections.abc.Iterable[faults_module.Fault]) -> float:
     """Return when a run of given faults is healed, in seconds."""
-    return max([fault.at_s or 0.0 for fault in faults] + [FIRST_S]) + 60.0
+    last_s = max([fault.at_s or 0.0 for fault in faults] + [drawing.FIRST_S])
+    return last_s + 60.0
 
 
 def _mend(cloud: cloud_module.FalseCloud) -> None:
@@ -435,5 +341,7 @@ class _Listener(logging.Handler):
 def run(seed: int, shape: cloud_module.Shape | None = None,
         faults: list[faults_module.Fault] | None = None,
         bound_s: float = BOUND_S, *,
-        side_tables: 'sql_side_tables.Database | None' = None) -> Result:
-    return Run(seed, shape, faults, bound_s, side_tables=side_tables).go()
+        side_tables: 'sql_side_tables.Database | None' = None,
+        draws_apart: bool = True) -> Result:
+    return Run(seed, shape, faults, bound_s, side_tables=side_tables,
+               draws_apart=draws_apart).go()

@@ -15,7 +15,7 @@ from nova_pets.simulator import faults as faults_module
 from nova_pets.simulator import run as run_module
 
 Faults = list[faults_module.Fault]
-_NUMBER = re.compile(r'[IL]\d+')
+_NUMBER = re.compile(r'[AIL]\d+')
 
 
 @dataclasses.dataclass(frozen=True)

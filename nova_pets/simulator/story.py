@@ -53,6 +53,9 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     'commit unseen': ('~', '{0}', '{1} is committed, the answer is lost'),
     'store refuses': ('~', '{0}', '{1} is refused by the database'),
     'commits lost': ('~', 'database', 'fails over and loses {1} commits'),
+    'cell commits lost': (
+        '~', '{0}', 'its database fails over and loses {1} commits'),
+    'audit mends': ('>', '{0}', 'an audit mends: {2}'),
     'queue drained': ('>', '{0}', 'orders of people leave its queue: {1}'),
     'gate refuses': ('+', '{0}', 'its evacuation is refused: {1}'),
     'bug': ('#', '{0}', 'BUG: {1}'),

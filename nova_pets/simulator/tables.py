@@ -132,6 +132,11 @@ class Tables:
             lost += 1
         return lost
 
+    def touched_since(self, moment: float) -> set[str]:
+        """Return the tables that were written after ``moment``."""
+        return {write[0] for entry in self._journal if entry.at > moment
+                for write in entry.writes}
+
     def forget_before(self, moment: float) -> None:
         """Drop journal entries that no failover will reach."""
         self._journal = [entry for entry in self._journal

@@ -7,7 +7,7 @@ import pytest
 
 from nova_pets.simulator import deeds
 from nova_pets.simulator import faults
-from nova_pets.simulator import run
+from nova_pets.simulator import drawing
 from nova_pets.simulator import scenario
 from nova_pets.simulator import scenario_lines
 
@@ -44,7 +44,7 @@ def test_every_kind_can_be_written(kind):
 
 @pytest.mark.parametrize('seed', range(20))
 def test_every_drawn_cloud_can_be_written(seed):
-    shape = run.draw_shape(random.Random(f'{seed}/plan'))
+    shape = drawing.draw_shape(random.Random(f'{seed}/plan'))
     known = scenario_lines.World(shape, seed)
     line = scenario_lines.world_line(known)
     assert scenario_lines.world(line.split()[1:]) == known
