@@ -39,7 +39,7 @@ AGAIN_S = 1.0
 """Pause before a waiting settling or verifying looks again."""
 PROBE_S = 10.0
 
-_AT_ONCE = frozenset({'destination_down', 'foreign_evacuation',
+_AT_ONCE = frozenset({'destination_down', 'not_taken', 'foreign_evacuation',
                       'operator_retry', 'claim_refused', 'leftover_room'})
 """Reasons of an ended attempt after which the next one need not wait."""
 

@@ -147,6 +147,8 @@ REASONS: dict[str, Reason] = {
         'no news of the request: its conductor is gone or the time is '
         'over; being settled'),
     'located': Reason('its allocations name its destination'),
+    'not_taken': Reason(
+        'its destination, known by its allocations, was not seen to take it'),
     'records_lost': Reason(
         'a failover of its cell\'s database lost the records of its request; '
         'looking for a guest'),

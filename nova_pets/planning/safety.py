@@ -191,16 +191,37 @@ def unexplained(recovery: records.Recovery,
 
 
 def hosts_of_lost(recovery: records.Recovery,
-                  attempt: records.Attempt | None, snap: snapshot.Snapshot
+                  attempt: records.Attempt | None,
+                  trace: observations.Trace, snap: snapshot.Snapshot
                   ) -> set[str]:
     """Return the hosts that may have a guest of an attempt whose records
     the cell has lost: the one where it was seen, else all of the cell."""
-    if attempt is None or attempt.reason != 'records_lost':
+    if attempt is None:
         return set()
-    if attempt.destination:
+    if attempt.destination and (attempt.reason == 'records_lost' or
+                                _is_forgotten(attempt, trace)):
         return {attempt.destination} - {recovery.source}
+    if attempt.reason != 'records_lost':
+        return set()
     return {host for host, view in snap.hosts.items()
             if view.row.cell_uuid == recovery.cell_uuid} - {recovery.source}
+
+
+_SEEN_NOWHERE = frozenset({'not_taken', 'said_to_be_over'})
+
+
+def _is_forgotten(attempt: records.Attempt, trace: observations.Trace
+                  ) -> bool:
+    """Whether the attempt was seen to be built, and no record and no event
+    says so any more: the cell failed over after the attempt had ended."""
+    if (attempt.kind is not states.AttemptKind.OWN or
+            attempt.reason in _SEEN_NOWHERE):
+        return False
+    return not any(
+        record.destination == attempt.destination
+        for record in trace.migrations) and not any(
+        event.host == attempt.destination
+        for event in trace.events.get(attempt.action_id, ()))
 
 
 def foreign_hosts(recovery: records.Recovery,

@@ -348,8 +348,9 @@ def _settle_host(recovery: records.Recovery,
     if answer is states.GuestAnswer.UNREACHABLE:
         return Wait('probe_unreachable', f'on {host}')
     if answer is not states.GuestAnswer.RUNNING:
-        if (attempt is None or attempt.reason != 'records_lost' or
-                host not in (found.allocations or ())):
+        if (host not in (found.allocations or ()) or
+                host not in safety.hosts_of_lost(recovery, attempt,
+                                                 found.trace, snap)):
             return None
         # It gives its room back when it has failed; until then it builds.
         if state_s < policy.building_alarm_s:
@@ -397,7 +398,7 @@ def _clean(recovery: records.Recovery,
     leaked = found.allocations - {recovery.source}
     for host in sorted(leaked | safety.foreign_hosts(
             recovery, attempts, found.trace) |
-            safety.hosts_of_lost(recovery, attempt, snap) |
+            safety.hosts_of_lost(recovery, attempt, found.trace, snap) |
             _reached(recovery, attempts, attempt, found.trace)):
         step = _settle_host(recovery, attempt, host, found, snap, policy,
                             state_s)

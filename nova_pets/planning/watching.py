@@ -23,6 +23,8 @@ DEAD_DESTINATION = frozenset({
     H.DOWN, H.FENCING, H.FENCED, H.VACATED, H.QUARANTINED, H.UNPROVEN,
     H.RETURNING})
 """The destination is a host failure of its own now."""
+_NOT_TAKEN = frozenset({'destination_down', 'scheduling_lost'})
+"""What befalls a request that only placement knows the destination of."""
 
 
 def plan_scheduling(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
@@ -131,8 +133,9 @@ def arrived(view: snapshot.RecoveryView) -> Actions:
 def failed(view: snapshot.RecoveryView, event: str, reason: str,
             detail: str = '') -> actions.MoveRecovery:
     """To SETTLING; the gate closes in the same transaction, and where it
-    went is kept: an attempt may fail before it was seen to build. Records
-    that are gone are the reason, whatever else there is."""
+    went is kept: an attempt may fail before it was seen to build, and one
+    that only placement named says so, for settling. Records that are gone are
+    the reason, whatever else there is."""
     if are_records_lost(view):
         reason = 'records_lost'
     changes = {'gate': states.Gate.CLOSED, 'reason': reason,
@@ -143,6 +146,9 @@ def failed(view: snapshot.RecoveryView, event: str, reason: str,
          if known.host), None)
     if attempt is not None and attempt.destination is None and reached:
         changes['destination'] = reached
+    elif (attempt is not None and attempt.reason == 'located' and
+            not reached and reason in _NOT_TAKEN):
+        changes['reason'] = 'not_taken'
     return move(view, event, reason, detail, attempt_changes=changes)
 
 

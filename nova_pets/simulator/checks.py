@@ -52,6 +52,9 @@ class Truth:
     instance: collections.abc.Callable[[str], nova_rows.Instance | None]
     """Nova's row, also of a deleted one."""
     database: memory_database.MemoryDatabase
+    uncleaned: collections.abc.Callable[[str], list[nova_rows.Migration]]
+    """Evacuation records for which a starting nova-compute of that host
+    destroys its guest."""
     policy: policy_module.Policy
     workers: collections.abc.Callable[[], dict[str, typing.Any]]
     """Name of each scheduler worker -> its present incarnation."""
@@ -336,6 +339,9 @@ class Checks:
         self.moves['recovery', old.state, new.state] += 1
         self._kernel.note('recovery', new.instance_uuid, str(old.state),
                           str(new.state), new.reason)
+        if new.state is R.RECOVERED or new.reason == 'source_returned' and (
+                new.state is R.ABANDONED):
+            self._ended_at_home(new.instance_uuid)
 
     def _owner(self, kind: str, key: typing.Any, old: str | None,
                new: str | None) -> None:
@@ -378,6 +384,20 @@ class Checks:
             if found is None or found.deleted or found.host != host:
                 self.broken('I8', f'{host} came back and runs {uuid}, which '
                                   f'lives on {found and found.host}')
+
+    def _ended_at_home(self, uuid: str) -> None:
+        """A recovery ended well; the host where its pet lives may restart at
+        any time."""
+        found = self._truth.instance(uuid)
+        if found is None or found.deleted or found.host is None:
+            return
+        self.hits['I8'] += 1
+        for record in self._truth.uncleaned(found.host):
+            if (record.uuid == uuid and
+                    self._kernel.now - record.created > GRACE_S):
+                self.broken('I8', f'{uuid} lives on {found.host}, whose '
+                                  f'next restart destroys it by record '
+                                  f'{record.id} ({record.status})')
 
 
 _JUDGES: dict[str, collections.abc.Callable[..., None]] = {

@@ -119,8 +119,8 @@ class FalseCloud:
             faults=self.faults, mode=lambda: self.mode,
             dies_here=lambda worker: self.dies_here(worker))
         self.checks = checks.Checks(checks.Truth(
-            self.world, self.instance, self.database, shape.policy,
-            lambda: self.workers))
+            self.world, self.instance, self.database, self.uncleaned,
+            shape.policy, lambda: self.workers))
         kernel.after_step = self.checks.step
         self.people = self.store('user operator')
         for instance in shape.instances:
@@ -232,6 +232,14 @@ class FalseCloud:
     def open_recoveries(self) -> list[records.Recovery]:
         return [self.database.recoveries[key] for key in
                 sorted(self.database.open_recovery.values())]
+
+    def uncleaned(self, host: str) -> list[nova_rows.Migration]:
+        """Return the records for which a starting nova-compute there
+        destroys its guest."""
+        cell = self.nova.cells[self.world.hosts[host].cell]
+        return [row for row in cell.migrations.values()
+                if row.source == host and row.status in nova_rows.UNCLEANED
+                and row.kind == nova_rows.EVACUATION]
 
     def is_forced_down(self, host: str) -> bool:
         cell = self.nova.cells[self.world.hosts[host].cell]

@@ -70,6 +70,26 @@ def _cut_host(injector: 'faults.Injector', fault: 'faults.Fault',
     return end
 
 
+@deeds.kind('cell network away', 'cell', lasts_s=(5.0, 90.0), share=0.15)
+def _cut_cell(injector: 'faults.Injector', fault: 'faults.Fault',
+              number: int) -> deeds.Call:
+    """A switch fails: its hosts live, with their guests, and nobody reaches
+    any of them. It is what a storm has to stop."""
+    hosts = [host for name, host in
+             sorted(injector.cloud.world.hosts.items())
+             if host.cell == fault.target and host.system_runs and
+             not host.is_cut_off and not _may_be_misread(injector, name)]
+    if not hosts:
+        raise deeds.NothingToDo
+    for host in hosts:
+        host.is_cut_off = True
+
+    def end() -> None:
+        for host in hosts:
+            host.is_cut_off = False
+    return end
+
+
 @deeds.kind('host freezes', 'host', lasts_s=(2.0, 90.0), weight=2)
 def _freeze(injector: 'faults.Injector', fault: 'faults.Fault', number: int
             ) -> deeds.Call:

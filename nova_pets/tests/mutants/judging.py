@@ -35,7 +35,8 @@ CONCERNED = (
     ('model.*', (f'{PLANNING}recovery_guards.py',)),
     ('planning.*', tuple(f'{PLANNING}{name}.py' for name in (
         'host_guards', 'recovery_guards', 'settling_guards', 'planner',
-        'hosts', 'recoveries', 'settling', 'gate_guards', 'detection'))),
+        'hosts', 'recoveries', 'settling', 'gate_guards', 'detection',
+        'lost_records'))),
     ('engine.*', tuple(f'unit/engine/test_{name}_guards.py' for name in (
         'attempt', 'host_work', 'sight'))),
     ('fencing.*', ('unit/fencing/test_level_guards.py',

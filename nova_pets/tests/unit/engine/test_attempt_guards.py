@@ -399,6 +399,8 @@ def test_how_long_the_next_attempt_waits(attempt, row, is_at_once):
     ('destination_failed', ('host2',)), ('no_valid_host', ())])
 def test_no_host_is_excluded_where_none_was_left(reason, excluded):
     bench = settling({'reason': reason, 'destination': 'host2'})
+    bench.finds(samples.trace(samples.migration(
+        status='cancelled', destination='host2')))
     settle(bench)
     assert bench.recovery.excluded == excluded
 

@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from nova_pets.model import states
+from nova_pets.planning import safety
 from nova_pets.planning import settling
 from nova_pets.planning import watching
 from nova_pets.tests.unit.planning import samples
@@ -79,6 +80,23 @@ def test_the_loss_is_the_reason_whatever_else_there_is():
     assert moved.reason == 'scheduling_lost'
 
 
+LOCATED = dataclasses.replace(SEEN, reason='located')
+
+
+@pytest.mark.parametrize('attempt, events, reason, kept', [
+    (LOCATED, (CONDUCTED,), 'destination_down', 'not_taken'),
+    (LOCATED, (CONDUCTED,), 'scheduling_lost', 'not_taken'),
+    (LOCATED, (CONDUCTED,), 'building_slow', 'building_slow'),
+    (LOCATED, (CONDUCTED,), 'no_valid_host', 'no_valid_host'),
+    (LOCATED, (COMPUTED,), 'destination_down', 'destination_down'),
+    (SEEN, (COMPUTED,), 'destination_down', 'destination_down'),
+    (SENT, (CONDUCTED,), 'scheduling_lost', 'scheduling_lost')])
+def test_an_attempt_says_whether_its_destination_was_seen_to_take_it(
+        attempt, events, reason, kept):
+    moved = watching.failed(view(attempt, events=events), 'failed', reason)
+    assert (moved.reason, moved.attempt_changes['reason']) == (reason, kept)
+
+
 @pytest.mark.parametrize('state_s, reasons', [
     (1.0, []), (601.0, ['records_lost'])])
 def test_a_build_without_records_is_not_awaited_for_long(state_s, reasons):
@@ -97,10 +115,12 @@ GONE = dataclasses.replace(SENT, gate=states.Gate.CLOSED,
                            reason='records_lost')
 
 
-def settle(attempt=GONE, allocations=('host1',), state_s=1.0, **guests):
+def settle(attempt=GONE, allocations=('host1',), state_s=1.0, found=None,
+           **guests):
     return settling.next_step(
         samples.recovery(R.SETTLING), (attempt,),
-        settling.Findings(samples.trace(), frozenset(allocations), guests),
+        settling.Findings(found or samples.trace(), frozenset(allocations),
+                          guests),
         samples.snap(
             samples.host_view(state=H.FENCED), samples.host_view('host2'),
             samples.host_view('host3'),
@@ -128,6 +148,54 @@ def test_where_it_was_seen_to_be_built_is_enough():
     seen = dataclasses.replace(GONE, destination='host3')
     assert settle(seen) == settling.Probe('host3')
     assert settle(seen, host3=G.NOT_RUNNING).event == 'clean'
+
+
+BUILT = dataclasses.replace(GONE, destination='host3',
+                            reason='destination_down')
+"""It was seen to be built there, and failed; then the cell failed over."""
+HELD = {'allocations': ('host1', 'host3'), 'host3': G.NOT_RUNNING}
+
+
+def test_where_it_was_seen_before_it_failed_is_asked_too():
+    assert settle(BUILT) == settling.Probe('host3')
+    assert isinstance(settle(BUILT, host3=G.RUNNING), settling.Adopt)
+    assert settle(BUILT, host3=G.NOT_RUNNING).event == 'clean'
+    assert settle(BUILT, **HELD).reason == 'destination_building'
+
+
+NOT_FORGOTTEN = {
+    'only placement named it':
+        (dataclasses.replace(BUILT, reason='not_taken'), samples.trace()),
+    'a person says that it is over': (dataclasses.replace(
+        BUILT, reason='said_to_be_over'), samples.trace()),
+    'it is somebody else\'s': (dataclasses.replace(
+        BUILT, kind=states.AttemptKind.FOREIGN), samples.trace()),
+    'its record is there': (BUILT, samples.trace(
+        samples.migration(status='error', destination='host3'))),
+    'its event is there': (BUILT, samples.trace(events=(
+        samples.event('compute_rebuild_instance', 'host3', 'Error'),))),
+}
+
+
+@pytest.mark.parametrize('attempt, found', NOT_FORGOTTEN.values(),
+                         ids=NOT_FORGOTTEN)
+def test_room_is_taken_at_once_where_nothing_was_lost(attempt, found):
+    assert settle(attempt, found=found, **HELD) == (
+        settling.RemoveAllocations('host3'))
+
+
+def test_another_host_does_not_speak_for_it():
+    for found in (samples.trace(samples.migration(
+            status='error', destination='host2')),
+            samples.trace(events=(samples.event(
+                'compute_rebuild_instance', 'host2', 'Error'),))):
+        assert settle(BUILT, found=found, host2=G.NOT_RUNNING, **HELD
+                      ).reason == 'destination_building'
+
+
+def test_without_an_attempt_nothing_is_lost():
+    assert safety.hosts_of_lost(samples.recovery(R.SETTLING), None,
+                                samples.trace(), samples.snap()) == set()
 
 
 def test_other_failures_search_nowhere():

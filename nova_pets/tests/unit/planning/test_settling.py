@@ -17,6 +17,7 @@ ERROR = samples.event('compute_rebuild_instance', 'host2', 'Error')
 RUNNING = samples.event('compute_rebuild_instance', 'host2')
 CONDUCTOR_ERROR = samples.event('rebuild_server', 'cond', 'Error')
 REBUILDING = {'task_state': 'rebuilding'}
+NOWHERE = dataclasses.replace(OPEN, destination=None)
 SPAWNING = {'task_state': 'rebuild_spawning'}
 
 
@@ -185,7 +186,7 @@ def test_a_failed_record_without_event_is_asked_about():
 def test_the_state_from_before_is_restored_after_no_valid_host():
     """W6 writes ERROR over STOPPED."""
     found = step(samples.migration(status='error'), vm_state='error',
-                 recovery={'original_vm_state': 'stopped'},
+                 attempt=NOWHERE, recovery={'original_vm_state': 'stopped'},
                  found={'allocations': frozenset({'host1'})})
     assert found.values == {'vm_state': 'stopped'}
 
@@ -298,7 +299,8 @@ ROOM = {'allocations': frozenset({'host1', 'host2'})}
 def test_room_on_a_host_that_no_record_names(destination, found, expected):
     """Seed 1024 of 2026-11-21: a person's forced evacuation and ours used
     one record (F7), and only the room named the host of the guest."""
-    assert step(destination=destination, found={**ROOM, **found}) == expected
+    assert step(attempt=NOWHERE, destination=destination,
+                found={**ROOM, **found}) == expected
 
 
 def test_a_guest_found_by_its_room_is_adopted():

@@ -47,15 +47,16 @@ def clean(*hosts, **guests):
 
 OTHER_SOURCE = samples.migration(6, 'accepted', source='host9')
 SETTLED = dataclasses.replace(OPEN, migration_id=None)
+ENDED = moving('cancelled')
+"""It names the destination, and means no guest."""
 
 LEFT = {
     'ours, at work': ((moving(),), OPEN, settling.Wait),
     'ours, done': ((moving('done'),), OPEN, settling.Probe),
     'somebodys, done': ((moving('done'),), SETTLED, settling.Finish),
     'somebodys, failed': ((moving('failed'),), SETTLED, settling.Probe),
-    'of another source': ((OTHER_SOURCE,), OPEN, settling.Finish),
-    'ours, of no meaning any more': ((moving('cancelled'),), OPEN,
-                                     settling.Finish),
+    'of another source': ((OTHER_SOURCE, ENDED), OPEN, settling.Finish),
+    'ours, of no meaning any more': ((ENDED,), OPEN, settling.Finish),
 }
 
 
@@ -209,7 +210,7 @@ ROWS = {
 
 @pytest.mark.parametrize('instance, values', ROWS.values(), ids=ROWS)
 def test_only_what_an_evacuation_wrote_is_put_back(instance, values):
-    found = settle(found=clean(), **instance)
+    found = settle(ENDED, found=clean(), **instance)
     assert getattr(found, 'values', None) == values
 
 
@@ -219,7 +220,8 @@ def test_only_what_an_evacuation_wrote_is_put_back(instance, values):
     (dataclasses.replace(OPEN, destination=None), ()), (None, ())],
     ids=['ours', 'somebodys', 'it went nowhere', 'none'])
 def test_only_our_own_failure_excludes_a_host(attempt, excluded):
-    assert settle(attempt=attempt, found=clean()).excluded == excluded
+    assert settle(ENDED, attempt=attempt, found=clean()
+                  ).excluded == excluded
 
 
 # -- verifying ----------------------------------------------------------------
