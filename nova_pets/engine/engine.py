@@ -112,6 +112,7 @@ class Engine:
         self._report: records.Json = {}
         self._report_written: tuple[records.Json, float] | None = None
         self._is_troubled = False
+        self._fence_looked_at = ''
         self._mode_said: states.Mode | None = None
 
     # -- one turn ------------------------------------------------------------
@@ -270,9 +271,13 @@ class Engine:
 
     def _look_at_fences(self, stored: snapshot.StoreSnapshot,
                         now: float) -> None:
-        """One healthy host per cycle, each about every read_interval."""
+        """One healthy host per cycle, each about every read_interval; round
+        and round, or the first ones of many would be due again before the
+        last ones had their turn."""
         bound = self._fencer.bound(row.host for row in stored.hosts)
-        for row in stored.hosts:
+        last = self._fence_looked_at
+        for row in sorted(stored.hosts,
+                          key=lambda row: (row.host <= last, row.host)):
             key = ('fence', row.host)
             if row.state is not H.UP or row.owner is not None:
                 continue
@@ -281,6 +286,7 @@ class Engine:
             if row.host not in bound and row.fence_ready is None:
                 continue
             self.memory.quiet(key, now + self._read_interval_s)
+            self._fence_looked_at = row.host
             self._workers.submit(
                 ('host', row.host),
                 lambda row=row: self.executor.check_fence(row))

@@ -90,6 +90,15 @@ def test_nothing_is_powered_off_soon_after_all_engines_were_away(make_world):
     assert second.standing.grace_s() == 0
 
 
+def test_each_fence_is_looked_at_where_there_are_many(make_world):
+    """More hosts than turns in the interval: the last ones come too."""
+    world = make_world(hosts=12)
+    engine = world.engine(read_interval_s=2.0)
+    world.drive([engine], lambda: all(
+        row.fence_ready for row in world.store().snapshot().hosts) and
+        len(world.store().snapshot().hosts) == 12, limit_s=30.0)
+
+
 def test_observe_mode_touches_nothing_and_says_what_it_would_do(make_world):
     world = make_world()
     world.boot('db1')

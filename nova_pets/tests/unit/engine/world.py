@@ -171,7 +171,7 @@ class World:
         return sql_store.SqlStore(facade, actor)
 
     def engine(self, name='a', mode=states.Mode.ACT, new_id=None, audits=None,
-               **numbers):
+               read_interval_s=300.0, **numbers):
         values = {'report_interval_s': self.report_interval_s,
                   'one_storage_domain': True, 'verify_watch_s': 1.0,
                   'witness_silence_s': 1.0, 'engines': 2,
@@ -188,7 +188,8 @@ class World:
                 id='', host=f'scheduler-{name}', worker='1', version='1',
                 mode=mode, gate_loaded=True),
             tenant_settings=frozenset({'ha', 'priority'}),
-            mode_now=lambda: (mode, ''), audits=audits, **chance)
+            mode_now=lambda: (mode, ''), audits=audits,
+            read_interval_s=read_interval_s, **chance)
         return built
 
     def drive(self, engines, check, limit_s=300.0):
