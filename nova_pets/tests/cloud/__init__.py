@@ -65,6 +65,9 @@ Faults
     * ``placement``, ``placement.put`` ..., ``neutron``, ``cinder``,
       ``glance`` (each request), ``db`` (each outermost transaction)
 
+    Engines that die at a point of their work are mortal.py's: by standing
+    still, or (outpost.py) as processes of the operating system by os._exit.
+
 Truth, independent of Nova's database
     ``guests()``, ``power()``, ``running(uuid)`` (hosts where it truly runs),
     ``starts(uuid)`` (host -> guest starts), ``evacuate_casts`` (uuid and

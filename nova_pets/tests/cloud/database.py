@@ -3,12 +3,15 @@
 
 Each is a file of its own in WAL mode, made once per Python process with the
 project's own migrations and copied afterwards. SQLite has one writer per
-file, so writers take turns (a lock per file). A thread of a dead process
-never begins a transaction; one that it is inside of is finished first.
+file, so writers take turns (a lock per file; a lock of the kernel's besides
+where other processes of the operating system write, too). A thread of a dead
+process never begins a transaction; one that it is inside of is finished
+first.
 """
 
 import collections
 import contextlib
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -45,13 +48,20 @@ class Databases(fixtures.Fixture):
     Placement's database is only made here; its path is in placement_url.
     """
 
-    def __init__(self, directory, cells, board):
+    def __init__(self, directory, cells, board, is_shared=False,
+                 is_there=False):
+        """:param is_shared: other processes of the operating system use them.
+        :param is_there: one of these has made them already.
+        """
         super().__init__()
+        self._is_shared = is_shared
+        self._is_there = is_there
         self._directory = directory
         self._cell_names = cells
         self._board = board
         self._turns = collections.defaultdict(threading.RLock)
         self._guard = threading.Lock()
+        self._depths = collections.Counter()
         self._managers = {}
         #: Transactions begun, as (process name or None, 'read' or 'write').
         self.transactions = collections.Counter()
@@ -81,7 +91,8 @@ class Databases(fixtures.Fixture):
         return 'sqlite:///%s?timeout=60' % self._path(name)
 
     def _new_file(self, kind, name=None):
-        shutil.copy(_template(kind), self._path(name or kind))
+        if not self._is_there:
+            shutil.copy(_template(kind), self._path(name or kind))
         return self._url_of_cell(name or kind)
 
     def _plug(self, facade, url):
@@ -122,7 +133,11 @@ class Databases(fixtures.Fixture):
                 uuid=(objects.CellMapping.CELL0_UUID if name == 'cell0'
                       else _cell_uuid(name)),
                 database_connection=self._url_of_cell(name))
-            mapping.create()
+            if self._is_there:
+                mapping = objects.CellMapping.get_by_uuid(
+                    context, mapping.uuid)
+            else:
+                mapping.create()
             self.cells[name] = mapping
 
     def _take_turns(self):
@@ -162,9 +177,27 @@ class Databases(fixtures.Fixture):
             lock.release()
             processes.checkpoint()
         try:
-            yield
+            with self._kernel_lock(url):
+                yield
         finally:
             lock.release()
+
+    @contextlib.contextmanager
+    def _kernel_lock(self, url):
+        """Keep other processes' writers out; the kernel lets go of it when
+        this process dies. A turn inside of a turn is the same one."""
+        if not self._is_shared or self._depths[url]:
+            yield
+            return
+        self._depths[url] += 1
+        try:
+            name = os.path.basename(url.partition('?')[0])
+            path = os.path.join(self._directory, name + '.turn')
+            with open(path, 'w') as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                yield
+        finally:
+            self._depths[url] -= 1
 
 
 def _dispose(manager):

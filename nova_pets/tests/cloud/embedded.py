@@ -168,8 +168,7 @@ class EmbeddedCloud(deeds.Deeds, rest.RestVerbs):
         self._threads = use(processes.InheritProcess())
         use(hooks.SeparateProcesses())
         use(nova_fixtures.RPCFixture('nova.test'))
-        self.databases = use(_with_templates(database.Databases(
-            self.directory, self._cell_names, self.board)))
+        self.databases = use(_with_templates(self._make_databases()))
         self.messages = use(hooks.Messages(self.board))
         self._reset_globals()
         double = use(_TestDouble())
@@ -231,6 +230,9 @@ class EmbeddedCloud(deeds.Deeds, rest.RestVerbs):
     def _load_config(self):
         """Write nova.conf and let Nova read it as its executables do."""
         settings.write(self.config_file, self._defaults(), self._config)
+        self._read_config()
+
+    def _read_config(self):
         self._fixtures.addCleanup(CONF.reset)
         self._fixtures.addCleanup(CONF.clear)
         nova_config.parse_args(
@@ -246,6 +248,10 @@ class EmbeddedCloud(deeds.Deeds, rest.RestVerbs):
             'state_path': self.directory,
             'report_interval': self.report_interval_s,
             'service_down_time': self._down_time_s})
+
+    def _make_databases(self):
+        return database.Databases(self.directory, self._cell_names,
+                                  self.board)
 
     def _reset_globals(self):
         """Forget what an earlier cloud in this process left in Nova."""

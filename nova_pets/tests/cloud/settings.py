@@ -44,6 +44,8 @@ def defaults(own):
         # Never opened: database.py plugs its files in.
         'api_database': {'connection': 'sqlite://'},
         'database': {'connection': 'sqlite://'},
+        # For the same reason.
+        'compute': {'update_resources_max_workers': 200},
         'wsgi': {'api_paste_config': _installed_file('api-paste.ini')},
         'key_manager': {
             'backend': 'nova.keymgr.conf_key_mgr.ConfKeyManager'},
