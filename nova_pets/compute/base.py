@@ -167,6 +167,19 @@ class ComputeDoor(abc.ABC):
     def start(self, cell_uuid: str, uuid: str) -> None:
         ...
 
+    @abc.abstractmethod
+    def drain(self, cell_uuid: str, host: str, timeout_s: float,
+              tell: collections.abc.Callable[[observations.Dropped], None]
+              ) -> observations.Drained:
+        """Drop what waits in the queue of nova-compute on a host that is
+        off; nothing is, while somebody consumes it.
+
+        :param tell: called with each message before it is dropped; what it
+            raises is raised, and that message stays.
+        :param timeout_s: for all of it; nothing is dropped after that.
+        """
+
+
 
 class AuditDoor(abc.ABC):
     """What only an audit needs; the same promises as above.

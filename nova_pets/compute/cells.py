@@ -64,6 +64,17 @@ class Cells:
         with nova.context.target_cell(base, mapping) as cctxt:
             return cctxt
 
+    def transport_url(self, cell_uuid: str) -> str:
+        """Return where the messages of the cell go; it holds a password.
+
+        :raises NovaUnavailable: no such cell.
+        """
+        mapping = self.mappings().get(cell_uuid)
+        if mapping is None:
+            raise exception.NovaUnavailable(
+                what='reach a cell', found='no cell mapping ' + cell_uuid)
+        return mapping.transport_url
+
     def remember_host(self, host: str, cell_uuid: str) -> None:
         """Note a host's cell, as just read from that cell."""
         self._cell_of_host[host] = cell_uuid

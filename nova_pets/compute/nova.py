@@ -19,6 +19,7 @@ from nova_pets.compute import errors
 from nova_pets.compute import evacuation
 from nova_pets.compute import messages
 from nova_pets.compute import placement
+from nova_pets.compute import queues
 from nova_pets.compute import reader
 from nova_pets.compute import tags
 from nova_pets.compute import writer
@@ -201,6 +202,11 @@ class NovaDoor(base.ComputeDoor):
     def start(self, cell_uuid, uuid):
         with errors.unavailable(f'start {uuid}'):
             self._calls.start(self._power_context(cell_uuid), uuid)
+
+    def drain(self, cell_uuid, host, timeout_s, tell):
+        with errors.unavailable(f'empty the queue of {host}'):
+            url = self._cells.transport_url(cell_uuid)
+            return queues.drain(url, host, timeout_s, tell)
 
     def _power_context(self, cell_uuid):
         return self._cells.context(cell_uuid, self._identity.context(None))

@@ -123,3 +123,25 @@ class Trace:
     stopped_by_nova: bool = False
     """Its newest 'stop' action names no user: nova found its guest shut down
     and made its row say so."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dropped:
+    """One message that waited for a host that is off, taken from its queue.
+    Nothing else of it is kept: messages carry tokens."""
+
+    method: str
+    request_id: str = ''
+    instance_uuid: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drained:
+    """What became of a host's queue."""
+
+    is_drained: bool
+    """Seen empty, and without a consumer, after the last message was dropped.
+    False: it may hold anything."""
+    dropped: int = 0
+    detail: str = ''
+    """One human phrase: how much was dropped, or why it is not drained."""

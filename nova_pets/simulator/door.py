@@ -14,6 +14,7 @@ from nova_pets import exception
 from nova_pets.compute import base
 from nova_pets.model import observations
 from nova_pets.model import states
+from nova_pets.simulator import door_queues
 from nova_pets.simulator import door_reach
 from nova_pets.simulator import door_reads as reads
 from nova_pets.simulator import nova_errors as errors
@@ -277,6 +278,12 @@ class Door(base.ComputeDoor):
 
     def start(self, cell_uuid: str, uuid: str) -> None:
         self._power(cell_uuid, uuid, 'start', ('stopped',))
+
+    def drain(self, cell_uuid: str, host: str, timeout_s: float,
+              tell: collections.abc.Callable[[observations.Dropped], None]
+              ) -> observations.Drained:
+        self._broker(f'empty the queue of {host}')
+        return door_queues.drain(self._nova, host, tell)
 
     def _power(self, cell_uuid: str, uuid: str, verb: str,
                vm_states: tuple[str, ...]) -> None:

@@ -56,6 +56,7 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     'cell commits lost': (
         '~', '{0}', 'its database fails over and loses {1} commits'),
     'audit mends': ('>', '{0}', 'an audit mends: {2}'),
+    'dropped': ('>', '{0}', 'a late {1} leaves its queue'),
     'queue drained': ('>', '{0}', 'orders of people leave its queue: {1}'),
     'gate refuses': ('+', '{0}', 'its evacuation is refused: {1}'),
     'bug': ('#', '{0}', 'BUG: {1}'),

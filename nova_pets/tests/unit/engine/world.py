@@ -61,6 +61,7 @@ class InlineWorkers:
 class Machine:
     name: str
     is_running: bool = True
+    agent_runs: bool = True
     power: str = 'on'
     report_count: int = 0
     forced_down: bool = False
@@ -102,6 +103,10 @@ class World:
         self.conductor_count = 0
         self.schedule = True
         self.pass_gate = None
+        self.ladder = None
+        self.restart = lambda machine: Told(False, 'refused')
+        self.drain = lambda host, tell: observations.Drained(
+            True, 0, 'empty')
 
     def boot(self, uuid, host='host1', vm_state='active'):
         self.rows[uuid] = Row(uuid, host, vm_state, allocations={host})
@@ -124,7 +129,8 @@ class World:
             if machine.power == 'off':
                 machine.guests.clear()
             beat = self._beat_at[name] + self.report_interval_s
-            if machine.is_alive() and self.clock.now >= beat:
+            if (machine.is_alive() and machine.agent_runs and
+                    self.clock.now >= beat):
                 machine.report_count += 1
                 self._beat_at[name] = self.clock.now
         for row in self.rows.values():
@@ -243,6 +249,13 @@ class Reading:
     is_off: bool
     is_working: bool = True
     detail: str = ''
+    is_partly_off: bool = False
+
+
+@dataclasses.dataclass
+class Told:
+    is_done: bool
+    detail: str = ''
 
 
 @dataclasses.dataclass
@@ -259,6 +272,29 @@ class Fencer:
 
     def bound(self, hosts):
         return frozenset(hosts)
+
+    def can_power_on(self, hosts):
+        return frozenset(hosts)
+
+    def power_on(self, host, may_act):
+        with self._world.call('power_on'):
+            reason = may_act()
+            if reason:
+                return Told(False, reason)
+            machine = self._world.machines[host]
+            machine.power, machine.is_running = 'on', True
+            return Told(True, 'told')
+
+    def ladders(self, hosts):
+        return {host: self._world.ladder for host in hosts
+                if self._world.ladder}
+
+    def restart_service(self, host, may_act):
+        with self._world.call('restart_service'):
+            reason = may_act()
+            if reason:
+                return Told(False, reason)
+            return self._world.restart(self._world.machines[host])
 
     def digest(self):
         return 'digest'
@@ -414,3 +450,7 @@ class Door(compute_base.ComputeDoor):
 
     def start(self, cell_uuid, uuid):
         raise AssertionError('nothing is started in this world')
+
+    def drain(self, cell_uuid, host, timeout_s, tell):
+        with self._world.call('drain'):
+            return self._world.drain(host, tell)

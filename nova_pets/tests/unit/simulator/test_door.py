@@ -122,10 +122,10 @@ NEEDS = {
     'api': {'changed_instances', 'instances', 'instances_on',
             'set_forced_down', 'evacuate', 'stop', 'start'},
     'broker': {'conductor_answers', 'guest', 'ping', 'evacuate', 'stop',
-               'start'},
+               'start', 'drain'},
     'placement': {'allocated_hosts', 'adopt', 'remove_allocations',
                   'allocate'},
-    'link': {'conductor_answers', 'ping'},
+    'link': {'conductor_answers', 'ping', 'drain'},
 }
 NEEDS['link'] |= NEEDS['cell']
 ARGUMENTS = {
@@ -135,7 +135,7 @@ ARGUMENTS = {
     'values': {'task_state': 'rebuilding'}, 'request_id': 'req-1',
     'on_shared_storage': True, 'target_stopped': False, 'migration_id': 1,
     'status': 'error', 'source': 'host1', 'destination': 'host2',
-    'vm_state': 'active'}
+    'vm_state': 'active', 'tell': lambda message: None}
 
 
 def _take_away(scene, what):
