@@ -5,6 +5,7 @@ Everything is opened when it is first asked for, by wiring; a verb that does
 not need the database works without it. Writes nothing.
 """
 
+import collections.abc
 import functools
 from importlib import metadata
 import os
@@ -69,6 +70,15 @@ class Access:
     def read_power(self, host: str) -> typing.Any:
         """Ask the host's devices once; switches nothing."""
         return self._fencer.check(host)
+
+    def restartable(self, hosts: collections.abc.Iterable[str]
+                    ) -> list[str]:
+        """Return the hosts whose nova-compute would be restarted by ssh."""
+        return sorted(self._fencer.ladders(hosts))
+
+    def check_restart(self, host: str) -> typing.Any:
+        """Log in there once; restarts nothing."""
+        return self._fencer.check_restart(host)
 
     @functools.cached_property
     def _fencer(self) -> typing.Any:

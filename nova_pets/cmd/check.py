@@ -75,6 +75,9 @@ def run(access: 'access_module.Access',
         fencing = fence_table.ask([host.host for host in hosts], bound,
                                   access.read_power, console)
         found += look_at_fences(fencing)
+        restartable = access.restartable(host.host for host in hosts)
+        found += look_at_restarts(restartable, fence_table.log_in(
+            restartable, access.check_restart))
     found.sort(key=lambda one: _ORDER.index(one.result))
     results = {one.result for one in found}
     worst = (PROBLEM if PROBLEM in results else
@@ -249,6 +252,20 @@ def look_at_bindings(problem: str | None,
     return [Finding(
         subject, OK, f'{len(bound)} of {words.count(len(hosts), "host")} '
         f'can be powered off by a device')]
+
+
+def look_at_restarts(hosts: collections.abc.Sequence[str],
+                     failing: dict[str, str]) -> list[Finding]:
+    """:param hosts: whose bindings have a service_restart.
+    :param failing: why a login failed, by host."""
+    subject = 'service restart'
+    if failing:
+        return [Finding(subject, WARNING, text,
+                        'until that is mended, a dead nova-compute there is '
+                        'an alarm and nothing else')
+                for _, text in sorted(failing.items())]
+    return [Finding(subject, OK, f'{words.count(len(hosts), "host")} let us '
+                    f'in to restart nova-compute')] if hosts else []
 
 
 def look_at_engines(facts: questions.Facts, digest: str) -> list[Finding]:

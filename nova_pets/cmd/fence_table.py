@@ -20,7 +20,8 @@ _AT_ONCE = 16
 _BAR = 30
 
 ReadPower = collections.abc.Callable[[str], typing.Any]
-"""Returns something with is_off, is_working, power and detail."""
+"""Returns something with is_off, is_working, power and detail; of a login,
+with is_done and detail."""
 
 
 def ask(hosts: collections.abc.Sequence[str], bound: frozenset[str],
@@ -43,6 +44,17 @@ def ask(hosts: collections.abc.Sequence[str], bound: frozenset[str],
     if console is not None:
         console.progress('')
     return [rows[host] for host in sorted(rows)]
+
+
+def log_in(hosts: collections.abc.Sequence[str],
+           check_restart: ReadPower) -> dict[str, str]:
+    """Return {host: why nova-compute could not be restarted there by ssh},
+    of those where it could not."""
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = list(pool.map(check_restart, hosts))
+    return {host: told.detail for host, told in zip(hosts, answers,
+                                                    strict=True)
+            if not told.is_done}
 
 
 def _ask_one(host: str, read_power: ReadPower) -> documents.Document:

@@ -159,4 +159,44 @@ power-on to its first heartbeat.
 """),
 ]
 
-OPTS = DEVICES + SEQUENCE + STORM
+RETURN = [
+    cfg.StrOpt('power_on', default='manual', choices=[
+        ('never', 'people power it on, by hand'),
+        ('manual', 'the engines do, when nova-manage pets release is asked '
+         'for'),
+        ('after_recovery', 'the engines do, as soon as every pet has left'),
+    ], help="""
+Who powers a host on again that was powered off.
+
+Whatever is chosen, it stays off until every pet has left it, and it is forced
+down in nova until its nova-compute has removed the guests that were evacuated.
+Right before power-on the engines empty the queue of its nova-compute, which
+outlives it: a late ``start`` in it would run a second copy of an instance
+there. Each request that is dropped is in ``nova-manage pets history``. A queue
+that could not be emptied (RabbitMQ is away, another transport than RabbitMQ,
+somebody consumes it) means no power-on by the engines; ``nova-manage pets
+hosts`` says so, and which command empties it.
+
+``manual`` is the default because it is the safest: a host that has failed is
+looked at before it gets work again, so nothing is powered on without a
+person; and the person who releases it gets the queue emptied in the right
+order, where somebody who presses the button by hand (``never``) forgets it.
+``after_recovery`` brings the capacity back by itself, and a host with a
+fault will fail, and come back, again and again. It leaves alone a host that
+is in maintenance, whose service is disabled, that is paused, or that a person,
+not a device, said to be off.
+
+Related options:
+
+* ``[pets_fencing] bindings_file``: its devices have to be able to power on.
+* ``[pets_fencing] power_on_wait``.
+"""),
+    cfg.FloatOpt('power_on_wait', default=900.0, min=1, max=86400, help="""
+Time from power-on to the first heartbeat, before people are told. Unit:
+seconds.
+
+The host is not powered on again, or off: somebody has to look at its console.
+"""),
+]
+
+OPTS = DEVICES + SEQUENCE + STORM + RETURN

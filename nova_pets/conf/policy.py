@@ -28,6 +28,8 @@ OPTION_OF = {
     'storm_share': ('pets_fencing', 'storm_share'),
     'storm_window_s': ('pets_fencing', 'storm_window'),
     'startup_grace_s': ('pets_fencing', 'startup_grace'),
+    'power_on': ('pets_fencing', 'power_on'),
+    'power_on_wait_s': ('pets_fencing', 'power_on_wait'),
     'parallel_per_host': ('pets', 'parallel_per_host'),
     'parallel': ('pets', 'parallel'),
     'scheduling_timeout_s': ('pets', 'scheduling_timeout'),
@@ -54,6 +56,7 @@ def build_policy(conf: cfg.ConfigOpts) -> policy.Policy:
     values = {field: conf[group][name]
               for field, (group, name) in OPTION_OF.items()}
     values['mode'] = states.Mode(values['mode'])
+    values['power_on'] = states.PowerOn(values['power_on'])
     values['report_interval_s'] = float(check.report_interval_s(conf))
     result = policy.Policy(**values)
     if result.mode is states.Mode.ACT and check.invalid(conf):

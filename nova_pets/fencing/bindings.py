@@ -20,6 +20,7 @@ import yaml
 
 from nova_pets import exception
 from nova_pets.fencing import pointers
+from nova_pets.model import policy
 
 Settings = dict[str, typing.Any]
 
@@ -48,7 +49,24 @@ SCHEMA: dict[str, typing.Any] = {
                             'settings': {
                                 'type': 'object',
                                 'propertyNames': {'type': 'string'}},
-                        }}}}}}}}}},
+                        }}}}}},
+            'service_restart': {
+                'type': 'object',
+                'additionalProperties': False,
+                'required': ['ssh'],
+                'properties': {
+                    'ssh': {'type': 'object',
+                            'propertyNames': {'type': 'string'}},
+                    'tries': {'type': 'integer',
+                              'minimum': 1, 'maximum': 10},
+                    'after': {'type': 'number',
+                              'minimum': 1, 'maximum': 86400},
+                    'timeout': {'type': 'number',
+                                'minimum': 1, 'maximum': 600},
+                    'then_fence': {'type': 'boolean'},
+                    'fence_after': {'type': 'number',
+                                    'minimum': 60, 'maximum': 604800},
+                }}}}}},
 }
 
 _USER_INFO = re.compile(r'://[^/@\s]*@')
@@ -64,12 +82,22 @@ class Device:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Restart:
+    """How nova-compute is restarted where its machine lives."""
+
+    ssh: Device
+    timeout_s: float
+    ladder: policy.Ladder
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Binding:
     """One entry: hosts or globs, and ordered levels of devices."""
 
     match: tuple[str, ...]
     levels: tuple[tuple[Device, ...], ...]
     line: int
+    restart: Restart | None = None
 
     def matches(self, host: str) -> bool:
         return any(fnmatch.fnmatchcase(host, pattern)
@@ -129,7 +157,8 @@ def resolve(device: Device, host: str, path: str,
     """
     def read(name: str, way: str, where: str) -> str:
         try:
-            return pointers.read(way, where, read_reference)
+            return pointers.read(way, where, read_reference,
+                                 pointers.is_key(name))
         except (OSError, ValueError, KeyError) as error:
             raise _invalid(
                 path, device.line,
@@ -169,7 +198,31 @@ def _binding(entry: dict[str, typing.Any], place: tuple[typing.Any, ...],
             devices.append(Device(device['driver'], settings, line))
         levels.append(tuple(devices))
     return Binding(tuple(entry['match']), tuple(levels),
-                   _line(lines, place))
+                   _line(lines, place), _restart(entry, place, lines, path))
+
+
+def _restart(entry: dict[str, typing.Any], place: tuple[typing.Any, ...],
+             lines: dict[tuple[typing.Any, ...], int], path: str
+             ) -> Restart | None:
+    found = entry.get('service_restart')
+    if found is None:
+        return None
+    where = (*place, 'service_restart', 'ssh')
+    _refuse_literal_secrets(found['ssh'], where, lines, path)
+    plain = policy.Ladder()
+    ladder = policy.Ladder(
+        tries=found.get('tries', plain.tries),
+        after_s=found.get('after', plain.after_s),
+        then_fence=found.get('then_fence', plain.then_fence),
+        fence_after_s=found.get('fence_after', plain.fence_after_s))
+    if ladder.then_fence and ladder.fence_after_s <= (
+            ladder.after_s * (ladder.tries + 1)):
+        raise _invalid(
+            path, _line(lines, (*place, 'service_restart')),
+            'expected fence_after to be longer than after x (tries + 1), so '
+            'that every restart has had its time')
+    return Restart(Device('ssh', found['ssh'], _line(lines, where)),
+                   found.get('timeout', 30.0), ladder)
 
 
 def _refuse_literal_secrets(settings: Settings,
@@ -223,7 +276,11 @@ def _digest(entries: tuple[Binding, ...]) -> str:
     plain = [
         [list(entry.match),
          [[[device.driver, _without_pointers(device.settings)]
-           for device in level] for level in entry.levels]]
+           for device in level] for level in entry.levels],
+         entry.restart and [
+             _without_pointers(entry.restart.ssh.settings),
+             entry.restart.timeout_s, dataclasses.astuple(
+                 entry.restart.ladder)]]
         for entry in entries]
     text = json.dumps(plain, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -281,7 +338,9 @@ def _words(error: jsonschema.ValidationError) -> str:
     place = '.'.join(str(step) for step in error.absolute_path) or 'file'
     if error.validator == 'type':
         expected = {'object': 'a mapping', 'array': 'a list',
-                    'string': 'text'}[error.validator_value]
+                    'string': 'text', 'integer': 'a whole number',
+                    'number': 'a number', 'boolean': 'true or false',
+                    }[error.validator_value]
         found = {dict: 'a mapping', list: 'a list', str: 'text',
                  type(None): 'nothing'}.get(
                      type(error.instance), type(error.instance).__name__)
@@ -296,6 +355,10 @@ def _words(error: jsonschema.ValidationError) -> str:
                        if name not in known)
         return f'{place}: expected only {", ".join(known)}, found ' \
                f'{", ".join(names)}'
+    if error.validator in ('minimum', 'maximum'):
+        word = 'least' if error.validator == 'minimum' else 'most'
+        return f'{place}: expected at {word} {error.validator_value}, ' \
+               f'found {error.instance}'
     return f'{place}: expected at least one, found none'
 
 

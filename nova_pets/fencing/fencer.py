@@ -9,6 +9,7 @@ import collections.abc
 from nova_pets import exception
 from nova_pets.fencing import registry
 from nova_pets.fencing import sequence
+from nova_pets.model import policy
 
 
 class Fencer:
@@ -25,6 +26,14 @@ class Fencer:
 
     def bound(self, hosts: collections.abc.Iterable[str]) -> frozenset[str]:
         return self._devices.bound(hosts)
+
+    def can_power_on(self, hosts: collections.abc.Iterable[str]
+                     ) -> frozenset[str]:
+        return self._devices.can_power_on(hosts)
+
+    def ladders(self, hosts: collections.abc.Iterable[str]
+                ) -> dict[str, policy.Ladder]:
+        return self._devices.ladders(hosts)
 
     def digest(self) -> str:
         return self._devices.digest()
@@ -66,3 +75,36 @@ class Fencer:
             return sequence.FenceResult(False, None, {}, str(error))
         return sequence.fence(levels, self._clock, self._fence_timeout_s,
                               may_act, self._query_timeout_s)
+
+    def power_on(self, host: str, may_act: collections.abc.Callable[
+            [], str | None]) -> sequence.Told:
+        try:
+            levels = self._devices.levels(host)
+        except exception.BindingsInvalid as error:
+            return sequence.Told(False, str(error))
+        return sequence.power_on(levels, may_act, self._query_timeout_s)
+
+    def restart_service(self, host: str, may_act: collections.abc.Callable[
+            [], str | None]) -> sequence.Told:
+        """Restart nova-compute there by ssh, once."""
+        try:
+            found = self._devices.restarter(host)
+            if found is None:
+                return sequence.Told(False, 'no restart is configured')
+            reason = may_act()
+            if reason is not None:
+                return sequence.Told(False, f'stopped: {reason}')
+            return sequence.Told(True, found[0].restart(found[1]))
+        except (exception.BindingsInvalid, exception.FencingError) as error:
+            return sequence.Told(False, str(error))
+
+    def check_restart(self, host: str) -> sequence.Told:
+        """Log in as a restart would, and do nothing; for a person."""
+        try:
+            found = self._devices.restarter(host)
+            if found is None:
+                return sequence.Told(False, 'no restart is configured')
+            found[0].check(found[1])
+        except (exception.BindingsInvalid, exception.FencingError) as error:
+            return sequence.Told(False, str(error))
+        return sequence.Told(True, 'the login works')

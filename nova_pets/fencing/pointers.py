@@ -38,8 +38,11 @@ def parse(name: str) -> tuple[str, str] | None:
     return None
 
 
-def read(way: str, where: str, read_reference: ReadReference | None) -> str:
+def read(way: str, where: str, read_reference: ReadReference | None,
+         is_key: bool = False) -> str:
     """Return the secret.
+
+    :param is_key: it may have many lines.
 
     :raises OSError, ValueError, KeyError: it cannot be read; never with the
         secret in it.
@@ -47,16 +50,16 @@ def read(way: str, where: str, read_reference: ReadReference | None) -> str:
     if way == 'castellan':
         if read_reference is None:
             raise ValueError('no key manager is at hand here')
-        return _one_line(read_reference(where), where)
+        return _checked(read_reference(where), where, is_key)
     if way == 'env':
         if where not in os.environ:
             raise KeyError(f'environment variable {where} is not set')
-        return _one_line(os.environ[where], where)
+        return _checked(os.environ[where], where, is_key)
     try:
         secret = pathlib.Path(where).read_text(encoding='utf-8')
     except UnicodeDecodeError:
         raise ValueError(f'{where} is no UTF-8') from None
-    return _one_line(secret, where)
+    return _checked(secret, where, is_key)
 
 
 def warning(way: str, where: str) -> str | None:
@@ -84,10 +87,16 @@ def split(settings: dict[str, typing.Any]
             yield from split(value)
 
 
-def _one_line(text: str, where: str) -> str:
+def is_key(name: str) -> bool:
+    """private_key_file -> True: of several lines, other than a password."""
+    found = parse(name)
+    return found is not None and found[0].endswith('private_key')
+
+
+def _checked(text: str, where: str, is_key: bool) -> str:
     secret = text.rstrip('\r\n')
     if not secret:
         raise ValueError(f'{where} is empty')
-    if any(char in secret for char in '\r\n\0'):
+    if not is_key and any(char in secret for char in '\r\n\0'):
         raise ValueError(f'{where} has more than one line')
     return secret

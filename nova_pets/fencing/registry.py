@@ -19,6 +19,8 @@ from nova_pets import exception
 from nova_pets.fencing import base
 from nova_pets.fencing import bindings
 from nova_pets.fencing import pointers
+from nova_pets.fencing import ssh_restart
+from nova_pets.model import policy
 
 NAMESPACE = 'nova_pets.fencing'
 
@@ -88,7 +90,38 @@ class Registry:
         """Return those hosts that some level could power off."""
         current = self._follow()
         return frozenset(host for host in hosts
-                         if self._can_power_off(current.find(host)))
+                         if self._can(current.find(host), 'can_power_off'))
+
+    def can_power_on(self, hosts: collections.abc.Iterable[str]
+                     ) -> frozenset[str]:
+        """Return those hosts that some level could power on."""
+        current = self._follow()
+        return frozenset(host for host in hosts
+                         if self._can(current.find(host), 'can_power_on'))
+
+    def ladders(self, hosts: collections.abc.Iterable[str]
+                ) -> dict[str, policy.Ladder]:
+        """Return {host: what is tried where only its service is dead}."""
+        current = self._follow()
+        found = ((host, current.find(host)) for host in hosts)
+        return {host: entry.restart.ladder for host, entry in found
+                if entry is not None and entry.restart is not None}
+
+    def restarter(self, host: str
+                  ) -> tuple[ssh_restart.SshRestart, float] | None:
+        """Return who restarts nova-compute there, and within how many
+        seconds; None: nobody.
+
+        :raises BindingsInvalid: a secret or a setting cannot be used.
+        """
+        current = self._follow()
+        entry = current.find(host)
+        if entry is None or entry.restart is None:
+            return None
+        device = entry.restart.ssh
+        return self._build_restart(device, host, bindings.resolve(
+            device, host, current.path, self._read_reference)
+            ), entry.restart.timeout_s
 
     def ambiguous(self, hosts: collections.abc.Iterable[str]) -> list[str]:
         """Return a sentence for each host that several entries match."""
@@ -117,6 +150,10 @@ class Registry:
                     for text in (*built.warnings(),
                                  *bindings.warnings(device, host)):
                         said.setdefault((device.line, text), []).append(host)
+            if entry is not None and entry.restart is not None:
+                device = entry.restart.ssh
+                for text in bindings.warnings(device, host):
+                    said.setdefault((device.line, text), []).append(host)
         return [f'{self._path} line {line}: {text} (concerns '
                 f'{_some(found)})' for (line, text), found in said.items()]
 
@@ -186,6 +223,11 @@ class Registry:
                 for device in level:
                     built = self._check_device(device, entry.match[0])
                     uses_fake = uses_fake or built.characteristics.is_fake
+            if entry.restart is not None:
+                sample = _sample(entry.match[0])
+                self._build_restart(
+                    entry.restart.ssh, sample, bindings.without_secrets(
+                        entry.restart.ssh, sample))
         self._uses_fake = uses_fake
         return fresh
 
@@ -200,8 +242,7 @@ class Registry:
                 f'found {device.driver!r}')
         if self._drivers[device.driver].characteristics.is_fake:
             self._check_fake(device, device.driver)
-        sample = ''.join(char for char in match if char not in '*?[]!')
-        sample = sample or 'host'
+        sample = _sample(match)
         built = self._build(device, sample,
                             bindings.without_secrets(device, sample))
         if built.characteristics.is_fake:
@@ -229,15 +270,30 @@ class Registry:
                 device, f'driver {device.driver} raised '
                 f'{type(error).__name__}') from None
 
-    def _can_power_off(self, entry: bindings.Binding | None) -> bool:
+    def _build_restart(self, device: bindings.Device, host: str,
+                       settings: bindings.Settings
+                       ) -> ssh_restart.SshRestart:
+        try:
+            return ssh_restart.SshRestart(host, settings)
+        except exception.BindingsInvalid as error:
+            raise self._invalid(device, str(error.fields.get(
+                'problem', error))) from None
+
+    def _can(self, entry: bindings.Binding | None, what: str) -> bool:
         return entry is not None and any(
-            all(self._drivers[device.driver].characteristics.can_power_off
+            all(getattr(self._drivers[device.driver].characteristics, what)
                 for device in level) for level in entry.levels)
 
     def _invalid(self, device: bindings.Device, problem: str
                  ) -> exception.BindingsInvalid:
         return exception.BindingsInvalid(
             path=self._path, where=f' line {device.line}', problem=problem)
+
+
+def _sample(match: str) -> str:
+    """Return the name of a host that could match."""
+    kept = ''.join(char for char in match if char not in '*?[]!')
+    return kept or 'host'
 
 
 def _some(hosts: collections.abc.Sequence[str]) -> str:

@@ -82,6 +82,14 @@ class PowerReading:
     """Every device of one level that can power off gave an answer."""
     power: dict[str, states.PowerState]
     detail: str
+    is_partly_off: bool = False
+    """In a level, one device reads OFF and another does not."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    is_done: bool
+    detail: str
 
 
 def read_power(levels: Levels, timeout_s: float) -> PowerReading:
@@ -91,14 +99,56 @@ def read_power(levels: Levels, timeout_s: float) -> PowerReading:
     """
     power: dict[str, states.PowerState] = {}
     troubles: dict[str, str] = {}
-    is_off = is_working = False
+    is_off = is_working = is_partly_off = False
     for number, level in enumerate(levels, 1):
         found = _read_level(number, level, timeout_s, power, troubles)
         is_off = is_off or _is_level_off(level, found)
         is_working = is_working or (
             _can_fence(level) and UNKNOWN not in found.values())
+        is_partly_off = is_partly_off or (
+            OFF in found.values() and not _is_level_off(level, found))
     return PowerReading(is_off, is_working, power,
-                        _describe(power, troubles) or 'no device')
+                        _describe(power, troubles) or 'no device',
+                        is_partly_off)
+
+
+def power_on(levels: Levels, may_act: collections.abc.Callable[
+        [], str | None], timeout_s: float) -> Told:
+    """Tell every device that reads OFF to power on, once.
+
+    Whatever level was powered off reads OFF now; of two supplies both are
+    told, though one of them fails. A level that cannot be asked is left as it
+    is. Nothing is read back: the heartbeat will tell.
+
+    :param may_act: asked right before every request; a reason ends it all.
+    """
+    power: dict[str, states.PowerState] = {}
+    told: list[str] = []
+    troubles: dict[str, str] = {}
+    for number, level in enumerate(levels, 1):
+        found = _read_level(number, level, timeout_s, power, troubles)
+        for label, driver in _labelled(number, level):
+            if found[label] is not OFF or not can_switch_on(level):
+                continue
+            reason = may_act()
+            if reason is not None:
+                return Told(False, f'stopped: {reason}')
+            told.append(label)
+            try:
+                driver.power_on(timeout_s)
+            except exception.FencingError as error:
+                troubles[label] = _found(error)
+            # NOTE(pets): a driver may come from anybody. Its text is left
+            # out: it may hold a secret.
+            except Exception as error:
+                troubles[label] = f'driver raised {type(error).__name__}'
+    if not told:
+        return Told(False, 'no device reads off and can power on ('
+                    f'{_describe(power, troubles) or "no device"})')
+    wrong = [f'{label}: {troubles[label]}' for label in told
+             if label in troubles]
+    return Told(not wrong, '; '.join(wrong) or
+                f'{", ".join(told)} told to power on')
 
 
 def fence(levels: Levels, clock: Clock, deadline_s: float,
@@ -278,6 +328,13 @@ def _is_level_off(level: collections.abc.Sequence[base.FencingDriver],
 def _can_fence(level: collections.abc.Sequence[base.FencingDriver]) -> bool:
     return len(level) > 0 and all(
         driver.characteristics.can_power_off and
+        driver.characteristics.reports_power for driver in level)
+
+
+def can_switch_on(level: collections.abc.Sequence[base.FencingDriver]
+                  ) -> bool:
+    return len(level) > 0 and all(
+        driver.characteristics.can_power_on and
         driver.characteristics.reports_power for driver in level)
 
 

@@ -10,6 +10,20 @@ from nova_pets.model import states
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Ladder:
+    """What is tried, in order, where nova-compute is dead and its machine
+    lives; from the fencing bindings of its host."""
+
+    tries: int = 2
+    """Restarts in one silence of the heartbeat."""
+    after_s: float = 60.0
+    """Silence before the first restart, and between two of them."""
+    then_fence: bool = False
+    fence_after_s: float = 900.0
+    """Silence before the host is fenced with its guests alive."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     mode: states.Mode = states.Mode.ACT
     # detection
@@ -37,6 +51,9 @@ class Policy:
     """Who is back counts for so long."""
     startup_grace_s: float = 120.0
     """No power-off by us so soon after all engines were away."""
+    power_on: states.PowerOn = states.PowerOn.MANUAL
+    power_on_wait_s: float = 900.0
+    """From power-on to a heartbeat, before people are told."""
     # recovery
     parallel_per_host: int = 8
     """Attempts in flight per failed host."""

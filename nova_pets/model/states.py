@@ -33,10 +33,11 @@ class HostState(enum.StrEnum):
     FENCED = 'fenced'
     """Proven off in this epoch. Its pets are evacuated from here."""
     VACATED = 'vacated'
-    """Proven off and no open recovery left. Waits for release."""
+    """Proven off and no open recovery left; its queue is emptied. Waits for
+    release, or is powered on."""
     RETURNING = 'returning'
-    """Released, or back by itself while our forced_down stood: nova-compute
-    starts, cleans its evacuated guests."""
+    """Released, being powered on, or back by itself while our forced_down
+    stood: nova-compute starts, cleans its evacuated guests."""
     QUARANTINED = 'quarantined'
     """Showed life although proven off, or came back too early: nothing is
     evacuated from it or to it until a person or a fresh proof decides."""
@@ -132,6 +133,17 @@ class PowerState(enum.StrEnum):
     TURNING_ON = 'turning_on'
     TURNING_OFF = 'turning_off'
     UNKNOWN = 'unknown'
+
+
+class PowerOn(enum.StrEnum):
+    """Who powers a host on that was powered off ([pets] power_on)."""
+
+    NEVER = 'never'
+    """People, by hand."""
+    MANUAL = 'manual'
+    """We do, when a person releases it."""
+    AFTER_RECOVERY = 'after_recovery'
+    """We do, as soon as every pet has left it."""
 
 
 class Sign(enum.StrEnum):

@@ -11,6 +11,7 @@ import typing
 
 from nova_pets import exception
 from nova_pets.fencing import base as fencing_base
+from nova_pets.model import policy
 from nova_pets.model import states
 from nova_pets.simulator import kernel as kernel_module
 from nova_pets.simulator import world as world_module
@@ -34,6 +35,17 @@ class Devices:
         return frozenset(
             host for host in hosts if host in bmcs and
             bmcs[host].behaviour is not B.UNBOUND)
+
+    def can_power_on(self, hosts: collections.abc.Iterable[str]
+                     ) -> frozenset[str]:
+        return self.bound(hosts)
+
+    def ladders(self, hosts: collections.abc.Iterable[str]
+                ) -> dict[str, policy.Ladder]:
+        return {}
+
+    def restarter(self, host: str) -> None:
+        return None
 
     def digest(self) -> str:
         return 'simulated'

@@ -6,7 +6,9 @@ import dataclasses
 import pytest
 
 from nova_pets.cmd import check
+from nova_pets.cmd import fence_table
 from nova_pets.cmd import liveness
+from nova_pets.fencing import sequence
 from nova_pets.model import states
 from nova_pets.tests.unit.cmd import samples
 
@@ -112,3 +114,15 @@ def test_fences(works, silent, result):
     assert results(check.look_at_fences([
         {'host': 'h1', 'works': True, 'silent': []},
         {'host': 'h2', 'works': works, 'silent': silent}])) == {result}
+
+
+def test_a_restart_that_could_not_log_in_is_told_of():
+    told = {'host1': sequence.Told(True, 'the login works'),
+            'host2': sequence.Told(False, 'another host key')}
+    failing = fence_table.log_in(sorted(told), told.get)
+    assert failing == {'host2': 'another host key'}
+    [found] = check.look_at_restarts(sorted(told), failing)
+    assert (found.result, found.text) == (check.WARNING, 'another host key')
+    [found] = check.look_at_restarts(['host1'], {})
+    assert found.result == check.OK and '1 host' in found.text
+    assert check.look_at_restarts([], {}) == []

@@ -67,6 +67,7 @@ class Reading:
     is_off: bool = True
     is_working: bool = True
     detail: str = 'as told'
+    is_partly_off: bool = False
 
 
 class InlineWorkers:

@@ -18,7 +18,8 @@ class Scripted(base.FencingDriver):
 
     characteristics = SWITCH
 
-    def __init__(self, name, answers, log, on_off=None):
+    def __init__(self, name, answers, log, on_off=None, on_on=None):
+        self._on_on = on_on
         self.name = name
         self._answers = list(answers)
         self._log = log
@@ -42,7 +43,9 @@ class Scripted(base.FencingDriver):
             raise self._on_off
 
     def power_on(self, timeout_s):
-        raise AssertionError('the sequence powers nothing on')
+        self._log.append(f'{self.name} on')
+        if self._on_on is not None:
+            raise self._on_on
 
 
 def failure(found='no answer', **more):
