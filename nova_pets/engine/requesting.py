@@ -116,21 +116,23 @@ class Requester:
     def _guard_fence(self, snap: snapshot.Snapshot, row: records.Recovery,
                      policy: policy_model.Policy) -> None:
         """The fence kept true: claims mine, power off within the last
-        seconds, heartbeat unmoved since the proof.
+        seconds (or all witnesses silent, where a word is the proof),
+        heartbeat unmoved since the proof.
 
         :raises ClaimsLost: the reason.
         """
         self._standing.guard(row.owner)
         source = row.source
         host = snap.hosts[source].row
-        count = self._memory.count(source)
-        if host.proof_count is not None and (
-                count is None or count > host.proof_count):
-            raise exception.ClaimsLost(
-                reason=f'the heartbeat of {source} moved after its proof')
-        if host.proof is not states.ProofKind.POWER_OFF:
-            return
+        self._guard_heartbeat(host, policy)
         now = self._clock.monotonic()
+        if host.proof is not states.ProofKind.POWER_OFF:
+            # Nothing of a word can be read again, but that all are silent.
+            life = safety.sign_of_life(self._memory.evidence(source, now),
+                                       policy)
+            if life:
+                raise exception.ClaimsLost(reason=life)
+            return
         age_s = self._memory.power_off_s(source, now)
         if age_s is None or age_s > policy.fence_fresh_s:
             reading = self._fencer.read(source)
@@ -140,6 +142,27 @@ class Requester:
                     reason=f'the power of {source} does not read off: '
                            f'{reading.detail}')
             self._standing.guard(row.owner)
+
+    def _guard_heartbeat(self, host: records.Host,
+                         policy: policy_model.Policy) -> None:
+        """What the cycle has read counts while it is fresh; else it is read
+        here. A heartbeat that nobody has read has not stood still.
+
+        :raises ClaimsLost, NovaUnavailable: unknown is not unmoved.
+        """
+        if host.proof_count is None:
+            return
+        age_s = self._memory.read_age_s(host.cell_uuid,
+                                        self._clock.monotonic())
+        if age_s is not None and age_s <= policy.fence_fresh_s:
+            count = self._memory.count(host.host)
+        else:
+            counts = {service.host: service.report_count for service
+                      in self._door.services(host.cell_uuid)}
+            count = counts.get(host.host)
+        if count is None or count > host.proof_count:
+            raise exception.ClaimsLost(
+                reason=f'the heartbeat of {host.host} moved after its proof')
 
     def _unclaim(self, row: records.Recovery,
                  action: actions.BeginAttempt) -> None:

@@ -4,6 +4,7 @@
 import pytest
 
 from nova_pets import exception
+from nova_pets.detectors import base as detectors_base
 from nova_pets.model import actions
 from nova_pets.model import states
 from nova_pets.tests.unit.engine import one_pet
@@ -159,11 +160,61 @@ def test_an_engine_that_was_deposed_meanwhile_asks_nova_nothing():
     assert 'evacuate' not in bench.door.names()
 
 
-def test_a_word_as_proof_needs_no_reading():
+class Tcp:
+    name, path = 'tcp', states.WitnessPath.HOST
+
+
+WORDS = {'silent': (states.Sign.SILENT, 1.0, True),
+         'alive': (states.Sign.LIFE, 1.0, False),
+         'silent, long ago': (states.Sign.SILENT, 99.0, False),
+         'never asked': (None, 0.0, False)}
+
+
+@pytest.mark.parametrize('sign, age_s, is_sent', WORDS.values(), ids=WORDS)
+def test_a_word_as_proof_counts_while_the_witnesses_are_silent(
+        sign, age_s, is_sent):
     bench = one_pet.Bench(host={'proof': states.ProofKind.CONFIRMED})
     bench.memory.saw_power('host1', False, bench.clock.now)
-    assert 'evacuate' in begin(bench)
+    if sign is not None:
+        bench.memory.heard('host1', Tcp, detectors_base.Look(sign, ''),
+                           bench.clock.now - age_s)
+    assert ('evacuate' in begin(bench)) is is_sent
     assert bench.fencer.names() == []
+
+
+FRESH = {'unmoved': (100, True), 'moved': (101, False)}
+
+
+@pytest.mark.parametrize('count, is_sent', FRESH.values(), ids=FRESH)
+def test_a_heartbeat_that_was_read_long_ago_is_read_again(count, is_sent):
+    """Whatever the cycle waits for, it does not vouch for this moment."""
+    bench = one_pet.Bench()
+    bench.clock.now += bench.policy.fence_fresh_s + 1
+    bench.memory.saw_power('host1', True, bench.clock.now)
+    bench.door.answers['services'] = lambda cell: [bench.service(count)]
+    assert ('evacuate' in begin(bench)) is is_sent
+    assert 'services' in bench.door.names()
+
+
+def test_a_heartbeat_that_nobody_can_read_is_not_unmoved():
+    bench = one_pet.Bench()
+    bench.clock.now += bench.policy.fence_fresh_s + 1
+    bench.memory.saw_power('host1', True, bench.clock.now)
+    assert 'evacuate' not in begin(bench)
+
+    bench = one_pet.Bench()
+    bench.clock.now += bench.policy.fence_fresh_s + 1
+    bench.memory.saw_power('host1', True, bench.clock.now)
+
+    def away(cell):
+        raise exception.NovaUnavailable(what='read', found='away')
+    bench.door.answers['services'] = away
+    assert 'evacuate' not in begin(bench)
+
+
+def test_a_heartbeat_that_was_read_just_now_is_not_read_again():
+    bench = one_pet.Bench()
+    assert begin(bench) == SENT
 
 
 # -- what nova is asked -------------------------------------------------------
