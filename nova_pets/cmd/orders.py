@@ -193,8 +193,10 @@ def release(host: records.Host, around: Around, person: Person,
         shown=shown,
         effect=(f'{host.host} may come back: nova-compute removes the guests '
                 f'that were evacuated, and only when that was seen is '
-                f'forced_down cleared and the host up again. The engines '
-                f'do not power it on.'),
+                f'forced_down cleared and the host up again. Before, the '
+                f'engines empty the queue of its nova-compute and power it '
+                f'on, unless [pets_fencing] power_on is never, or it has no '
+                f'device for that.'),
         oath=f'let {host.host} come back',
         after=_drain(host.host))
 
@@ -203,10 +205,15 @@ def _drain(host: str) -> tuple[str, ...]:
     """Why: the queue outlives its consumer. A late start or rebuild in it
     would run a second copy there without any check (design.md, 5)."""
     return (
-        f'BEFORE {host} is powered on, drop what its queue still holds: a '
-        f'late start in it would run a second copy there (-p VHOST where '
-        f'nova has a virtual host of its own):',
+        'What came of it, and what was dropped from the queue:',
+        f'nova-manage pets history --host {host}',
+        f'If that says that the queue is not drained, or you power it on '
+        f'yourself: BEFORE {host} is powered on, drop what its queues still '
+        f'hold: a late start in one would run a second copy there (-p VHOST '
+        f'where nova has a virtual host of its own; the second queue exists '
+        f'since nova 34):',
         f'rabbitmqctl purge_queue compute.{host}',
+        f'rabbitmqctl purge_queue compute-alt.{host}',
         f'Then power on {host}, or start nova-compute there.')
 
 

@@ -40,7 +40,8 @@ ALARMING_STATES = frozenset({states.HostState.UNPROVEN,
 ALARMING_REASONS = frozenset({
     'host_alive', 'no_host_witness', 'no_fence', 'fence_failed',
     'life_after_proof', 'power_unreadable', 'power_not_off',
-    'building_slow', 'verify_failed'})
+    'service_restart_failed', 'service_dead', 'power_on_failed',
+    'power_on_late', 'building_slow', 'verify_failed'})
 """A host or recovery held for one of these does not move on without a
 person, whatever its state."""
 
@@ -103,6 +104,10 @@ def alarms(facts: Facts) -> list[Alarm]:
 
 
 def is_alarming_host(host: records.Host) -> bool:
+    """A host that waits for release waits well, drained or not."""
+    if host.state is states.HostState.RETURNING and (
+            host.reason == 'not_drained'):
+        return True
     return host.state in ALARMING_STATES or (
         host.state is not states.HostState.UP and
         host.reason in ALARMING_REASONS)

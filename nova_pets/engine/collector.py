@@ -97,6 +97,8 @@ class Collector:
         busy = self._workers.busy()
         new_orders = self._new_orders(stored)
         recoveries = self._recoveries(stored, busy, me, live)
+        troubled = [name for name, row in rows.items()
+                    if row.state is not H.UP]
         why_not_sane = (self._why_not_sane(policy, is_troubled) or
                         self._why_blind(references, policy))
         return snapshot.Snapshot(
@@ -107,9 +109,9 @@ class Collector:
             live_engines=live,
             busy_hosts=frozenset(key for kind, key in busy
                                  if kind == 'host'),
-            fence_bindings=self._fencer.bound(
-                name for name, row in rows.items()
-                if row.state is not H.UP),
+            fence_bindings=self._fencer.bound(troubled),
+            can_power_on=self._fencer.can_power_on(troubled),
+            ladders=self._fencer.ladders(troubled),
             has_orders_to_open=new_orders,
             conductors_silent=self._silent_conductors(policy))
 
@@ -177,6 +179,7 @@ class Collector:
                 row.host, (row.epoch, row.state)),
             open_recoveries=sum(1 for recovery in stored.recoveries
                                 if recovery.source == row.host),
+            is_resting=self._memory.is_quiet(('return', row.host), now),
             settled_records=self._is_clean(row))
 
     def _is_clean(self, row: records.Host) -> bool:

@@ -14,17 +14,18 @@ from nova_pets import exception
 from nova_pets.compute import base as compute_base
 from nova_pets.db import base as db_base
 from nova_pets.engine import attempts
+from nova_pets.engine import homecoming
+from nova_pets.engine import host_rows
 from nova_pets.engine import memory as memory_module
 from nova_pets.engine import ports
 from nova_pets.engine import standing as standing_module
 from nova_pets.engine import tagging
 from nova_pets.model import actions
 from nova_pets.model import policy as policy_model
-from nova_pets.model import reasons
 from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
-from nova_pets.planning import machine
+from nova_pets.planning import ladder
 from nova_pets.planning import opening
 from nova_pets.planning import safety
 
@@ -41,6 +42,9 @@ class Executor:
                  standing: standing_module.Standing,
                  tags: tagging.Tagging,
                  driver: attempts.AttemptDriver):
+        self._rows = host_rows.HostRows(store, standing)
+        self._homecoming = homecoming.Homecoming(
+            store, self._rows, door, fencer, clock, memory, standing)
         self._store = store
         self._door = door
         self._fencer = fencer
@@ -63,9 +67,9 @@ class Executor:
                   policy: policy_model.Policy) -> None:
         match action:
             case actions.MoveHost():
-                self._move_host(snap.hosts[action.host].row, action)
+                self._rows.move(snap.hosts[action.host].row, action)
             case actions.Hold(kind='host'):
-                self._hold_host(snap.hosts[str(action.key)].row, action)
+                self._rows.hold(snap.hosts[str(action.key)].row, action)
             case actions.FenceHost():
                 row = snap.hosts[action.host].row
                 self._work(row.host, lambda: self._fence(row, action,
@@ -80,6 +84,16 @@ class Executor:
             case actions.ReadPower():
                 row = snap.hosts[action.host].row
                 self._work(row.host, lambda: self._read_power(row))
+            case actions.DrainQueue():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._homecoming.drain(row))
+            case actions.PowerOn():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._homecoming.power_on(row))
+            case actions.RestartService():
+                row = snap.hosts[action.host].row
+                self._work(row.host, lambda: self._restart(row, action,
+                                                           snap))
             case actions.OpenRecoveries():
                 row = snap.hosts[action.host].row
                 self._work(row.host, lambda: self._open(row, policy))
@@ -92,65 +106,12 @@ class Executor:
     def _work(self, host: str, call: typing.Callable[[], None]) -> None:
         self._workers.submit(('host', host), call)
 
-    # -- host rows -----------------------------------------------------------
-
-    def claim(self, row: records.Host) -> records.Host:
-        """Return the row as mine, with the generation to write against.
-
-        :raises RowConflict: someone else has it.
-        """
-        me = self._standing.id
-        if row.owner == me:
-            return row
-        generation = self._store.claim_host(row.host, row.generation, me)
-        if generation is None:
-            raise exception.RowConflict(kind='host', key=row.host,
-                                        expected=row.generation, owner=me)
-        return dataclasses.replace(row, generation=generation, owner=me)
-
-    def write(self, row: records.Host, new: records.Host,
-              event: records.Event | None) -> records.Host:
-        """Write what follows a claimed row; a host without trouble is given
-        up, so that any engine may notice its next failure."""
-        is_calm = new.state in (H.UP, H.SUSPECT, H.VACATED, H.RETURNING)
-        new = dataclasses.replace(
-            new, owner=None if is_calm else self._standing.id)
-        written = self._store.advance_host(
-            new, row.generation, self._standing.id, event)
-        if event is not None and event.to_state:
-            LOG.info('host %s: %s -> %s (%s)', row.host, row.state,
-                     new.state, event.text or reasons.text(event.code))
-        return written
-
-    def _event(self, row: records.Host, new: records.Host, text: str = ''
-               ) -> records.Event:
-        return records.Event(
-            code=new.reason, text=text, actor=self._standing.actor,
-            host=row.host, from_state=row.state, to_state=new.state,
-            evidence=new.evidence)
-
-    def _move_host(self, row: records.Host, action: actions.MoveHost,
-                   text: str = '') -> records.Host:
-        row = self.claim(row)
-        new = machine.advance_host(
-            row, action.event, reason=action.reason,
-            evidence=action.evidence, proof=action.proof,
-            proof_count=action.proof_count)
-        return self.write(row, new, self._event(row, new, text))
-
-    def _hold_host(self, row: records.Host, action: actions.Hold) -> None:
-        row = self.claim(row)
-        new = dataclasses.replace(row, reason=action.reason)
-        self.write(row, new, records.Event(
-            code=action.reason, text=action.detail,
-            actor=self._standing.actor, host=row.host))
-
     # -- power ---------------------------------------------------------------
 
     def _fence(self, row: records.Host, action: actions.FenceHost,
                policy: policy_model.Policy) -> None:
         """Intent, power-off, read-back, proof; then forced_down at once."""
-        row = self._move_host(row, actions.MoveHost(
+        row = self._rows.move(row, actions.MoveHost(
             row.host, row.generation, action.event, action.reason,
             evidence=row.evidence))
 
@@ -166,14 +127,14 @@ class Executor:
         if result.is_proven:
             self._memory.saw_power(row.host, True, self._clock.monotonic())
             count = self._count(row)
-            row = self._move_host(row, actions.MoveHost(
+            row = self._rows.move(row, actions.MoveHost(
                 row.host, row.generation, 'proven_off', 'proven_off',
                 evidence=evidence, proof=states.ProofKind.POWER_OFF,
                 proof_count=count), result.detail)
             self._force_down(row)
             return
         is_last = row.fence_attempts >= policy.fence_attempts
-        self._move_host(row, actions.MoveHost(
+        self._rows.move(row, actions.MoveHost(
             row.host, row.generation,
             'fence_failed' if is_last else 'fence_retry',
             'fence_failed' if is_last else 'fence_retry',
@@ -190,8 +151,9 @@ class Executor:
             return f'{row.host} shows a moving heartbeat'
         if row.reason == 'operator_fence':
             return None
-        return safety.sign_of_life(self._memory.evidence(row.host, now),
-                                   policy)
+        return safety.sign_of_life(
+            self._memory.evidence(row.host, now), policy,
+            by_ladder=row.reason == 'service_fence')
 
     def _count(self, row: records.Host) -> int | None:
         """Return report_count read now, after the power read OFF."""
@@ -204,9 +166,9 @@ class Executor:
                     was_forced_up: bool = False) -> None:
         """Mark it as ours first: a host that comes back in between is to be
         released from it by us."""
-        row = self.claim(row)
+        row = self._rows.claim(row)
         if not row.forced_down:
-            row = self.write(
+            row = self._rows.write(
                 row, dataclasses.replace(row, forced_down=True),
                 records.Event(code='not_forced_down',
                               text='forced down in nova',
@@ -219,10 +181,10 @@ class Executor:
                 actor=self._standing.actor, host=row.host))
 
     def _force_up(self, row: records.Host) -> None:
-        row = self.claim(row)
+        row = self._rows.claim(row)
         self._standing.guard(row.owner)
         self._door.set_forced_down(row.cell_uuid, row.host, False)
-        self._move_host(row, actions.MoveHost(
+        self._rows.move(row, actions.MoveHost(
             row.host, row.generation, 'clean', 'returned'))
 
     def _read_power(self, row: records.Host) -> None:
@@ -232,17 +194,43 @@ class Executor:
         self._memory.saw_power(row.host, reading.is_off, started)
         if reading.is_off:
             if row.reason in ('power_unreadable',):
-                self._hold_host(row, actions.Hold(
+                self._rows.hold(row, actions.Hold(
                     'host', row.host, row.generation, 'proven_off'))
             return
         if reading.is_working:
-            self._move_host(row, actions.MoveHost(
+            self._rows.move(row, actions.MoveHost(
                 row.host, row.generation, 'life_seen', 'power_not_off',
                 evidence={'power': reading.detail}), reading.detail)
         elif row.reason != 'power_unreadable':
-            self._hold_host(row, actions.Hold(
+            self._rows.hold(row, actions.Hold(
                 'host', row.host, row.generation, 'power_unreadable',
                 reading.detail))
+
+    def _restart(self, row: records.Host, action: actions.RestartService,
+                 snap: snapshot.Snapshot) -> None:
+        """Count the try first, so that a crash never makes it one more."""
+        row = self._rows.claim(row)
+        row = self._rows.write(
+            row, dataclasses.replace(
+                row, reason='service_restart',
+                evidence={**row.evidence, ladder.TRIES: action.number}),
+            records.Event(
+                code='service_restart',
+                text=f'try {action.number} of {action.of}',
+                actor=self._standing.actor, host=row.host), keeps_owner=True)
+        rest_s = snap.ladders[row.host].after_s
+
+        def may_act() -> str | None:
+            moves = self._memory.silent_s(row.host, row.cell_uuid) <= 0
+            return (self._standing.why_not_act(row.owner) or
+                    ('its heartbeat moves' if moves else None))
+
+        told = self._fencer.restart_service(row.host, may_act)
+        self._memory.quiet(('return', row.host),
+                           self._clock.monotonic() + rest_s)
+        self._rows.hold(row, actions.Hold(
+            'host', row.host, row.generation, 'service_restarted'
+            if told.is_done else 'service_restart_failed', told.detail))
 
     def check_fence(self, row: records.Host) -> None:
         """Ask the devices of a healthy host, so that "protected" means that
@@ -254,15 +242,15 @@ class Executor:
             is_ready, detail = False, str(error)
         if row.fence_ready is is_ready:
             return
-        claimed = self.claim(row)
-        self.write(claimed, dataclasses.replace(
+        claimed = self._rows.claim(row)
+        self._rows.write(claimed, dataclasses.replace(
             claimed, fence_ready=is_ready, fence_detail=detail[:250]), None)
 
     # -- records -------------------------------------------------------------
 
     def _open(self, row: records.Host, policy: policy_model.Policy) -> None:
         """Read the host's pets afresh and create the missing records."""
-        row = self.claim(row)
+        row = self._rows.claim(row)
         given_up = opening.given_up(
             row, self._store.recoveries(
                 host=row.host, state=states.RecoveryState.ABANDONED),

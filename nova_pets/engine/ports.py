@@ -8,6 +8,7 @@ ones in, tests and the simulator their own.
 import collections.abc
 import typing
 
+from nova_pets.model import policy
 from nova_pets.model import states
 
 
@@ -24,6 +25,8 @@ class PowerReading(typing.Protocol):
     """Every device of one level read OFF."""
     is_working: bool
     """Every device of one level that can power off answered."""
+    is_partly_off: bool
+    """In a level, one device reads OFF and another does not."""
     detail: str
 
 
@@ -38,6 +41,14 @@ class FenceResult(typing.Protocol):
         ...
 
 
+class Told(typing.Protocol):
+    """What became of a request that is no proof of anything."""
+
+    is_done: bool
+    """It was taken, by all who were asked."""
+    detail: str
+
+
 class Fencer(typing.Protocol):
     """The hands on power; blocks up to its own deadlines."""
 
@@ -50,6 +61,23 @@ class Fencer(typing.Protocol):
     def fence(self, host: str, may_act: collections.abc.Callable[
             [], str | None]) -> FenceResult:
         ...
+
+    def can_power_on(self, hosts: collections.abc.Iterable[str]
+                     ) -> frozenset[str]:
+        ...
+
+    def power_on(self, host: str, may_act: collections.abc.Callable[
+            [], str | None]) -> Told:
+        """Tell every device that reads OFF, of each level whose devices all
+        do, or in which another one does not."""
+
+    def ladders(self, hosts: collections.abc.Iterable[str]
+                ) -> dict[str, policy.Ladder]:
+        ...
+
+    def restart_service(self, host: str, may_act: collections.abc.Callable[
+            [], str | None]) -> Told:
+        """Restart nova-compute on a host that lives, once."""
 
     def digest(self) -> str:
         ...

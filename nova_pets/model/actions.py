@@ -76,6 +76,35 @@ class ReadPower:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DrainQueue:
+    """Drop what waits for nova-compute on a host that is off and empty."""
+
+    host: str
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PowerOn:
+    """Drain the queue, and power on what reads off right after that (state
+    RETURNING, persisted)."""
+
+    host: str
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RestartService:
+    """Count a try (persisted), then restart nova-compute on a host that
+    lives."""
+
+    host: str
+    generation: int
+    number: int
+    """Of this try, from 1."""
+    of: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class OpenRecoveries:
     """Read the host's instances afresh; create the missing records."""
 
@@ -170,9 +199,9 @@ class EndControl:
 
 
 Action = (MoveHost | Hold | FenceHost | ForceDown | ForceUp | ReadPower |
-          OpenRecoveries | MoveRecovery | GiveUp | BeginAttempt |
-          RecordForeign | LocateDestination | SettleAttempt |
-          VerifyInstance | EndControl)
+          DrainQueue | PowerOn | RestartService | OpenRecoveries |
+          MoveRecovery | GiveUp | BeginAttempt | RecordForeign |
+          LocateDestination | SettleAttempt | VerifyInstance | EndControl)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

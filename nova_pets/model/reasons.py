@@ -78,6 +78,50 @@ REASONS: dict[str, Reason] = {
     'release_requested': Reason(
         'released: waiting for nova-compute to start and clean up',
         ('power on {host}, or start nova-compute there',)),
+    'queue_drained': Reason('what waited for nova-compute was dropped'),
+    'message_dropped': Reason(
+        'a request that waited for its nova-compute was dropped: it would '
+        'have been carried out without any check when the host came back'),
+    'not_drained': Reason(
+        'the queue of its nova-compute could not be emptied, so it is not '
+        'powered on: a late start in it would run a second copy there',
+        ('rabbitmqctl purge_queue compute.{host}   (-p VHOST where nova has '
+         'a virtual host of its own)',
+         'rabbitmqctl purge_queue compute-alt.{host}   (since nova 34)',
+         'then power on {host} by hand, or wait: it is tried again')),
+    'powering_on': Reason('being drained and powered on'),
+    'powered_on': Reason(
+        'powered on: waiting for nova-compute to start and clean up'),
+    'power_on_failed': Reason(
+        'could not be powered on; tried again',
+        (_CHECK, 'power on {host} by hand')),
+    'power_on_late': Reason(
+        'powered on, and nova-compute has not reported since',
+        ('look at the console of {host}',)),
+    'cannot_power_on': Reason(
+        'no device of it can power it on', (_RELEASE,)),
+    'confirmed_stays_off': Reason(
+        'a person said that it is off: only a person lets it back',
+        (_RELEASE,)),
+    'service_restart': Reason(
+        'nova-compute is silent and its machine answers: being restarted '
+        'there by ssh'),
+    'service_restarted': Reason(
+        'nova-compute was restarted by ssh: waiting for its heartbeat'),
+    'service_restart_failed': Reason(
+        'nova-compute is silent, its machine answers, and a restart by ssh '
+        'did not help',
+        ('systemctl restart nova-compute on {host}',
+         'nova-manage pets fence {host} --reason "..."   (kills its '
+         'guests)')),
+    'service_dead': Reason(
+        'nova-compute is dead for long, its machine answers, and its '
+        'bindings say that it is fenced then',
+        ('systemctl restart nova-compute on {host}',
+         'nova-manage pets maintenance {host} --reason "..."   (keeps it '
+         'from being fenced)')),
+    'service_fence': Reason(
+        'being powered off with its guests: nova-compute stayed dead'),
     'waiting_for_cleanup': Reason(
         'waiting for nova-compute to remove its evacuated guests'),
     'returned': Reason('came back clean'),

@@ -10,6 +10,7 @@ import dataclasses
 import math
 
 from nova_pets.model import observations
+from nova_pets.model import policy
 from nova_pets.model import records
 from nova_pets.model import states
 
@@ -74,6 +75,9 @@ class HostView:
     """This engine has read its instances and opened the records in its
     present (epoch, state)."""
     open_recoveries: int = 0
+    is_resting: bool = False
+    """What was tried for it a moment ago (draining, power-on, a restart of
+    its service) failed; not yet again."""
     settled_records: bool = True
     """No evacuation record 'done' of this source is still uncleaned; only
     read while returning."""
@@ -117,6 +121,11 @@ class Snapshot:
     """Hosts with an action of this engine under way."""
     fence_bindings: frozenset[str] = frozenset()
     """Hosts for which a fencing device is configured."""
+    can_power_on: frozenset[str] = frozenset()
+    """Of these, whose devices can power on again."""
+    ladders: dict[str, policy.Ladder] = dataclasses.field(
+        default_factory=dict)
+    """{host: what is tried where only its nova-compute is dead}."""
     has_orders_to_open: bool = False
     """An operator's recover order made hosts be read anew in this cycle."""
     grace_s: float = 0.0

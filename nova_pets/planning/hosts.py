@@ -9,10 +9,13 @@ import collections.abc
 
 from nova_pets.model import actions
 from nova_pets.model import policy as policy_model
-from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import detection
+from nova_pets.planning import homecoming
+from nova_pets.planning import host_moves
+from nova_pets.planning import host_orders
+from nova_pets.planning import ladder
 from nova_pets.planning import safety
 from nova_pets.planning import storms
 
@@ -20,6 +23,12 @@ H = states.HostState
 C = states.ControlKind
 
 Actions = list[actions.Action]
+
+STAYS_OFF_S = 60.0
+"""How often the power of a host is read whose last pets wait for people."""
+
+_move = host_moves.move
+_hold = host_moves.hold
 
 
 def plan_host(view: snapshot.HostView, snap: snapshot.Snapshot,
@@ -35,25 +44,6 @@ def plan_host(view: snapshot.HostView, snap: snapshot.Snapshot,
     return planner(view, snap, policy, is_wanted)
 
 
-def _move(view: snapshot.HostView, event: str, reason: str,
-          policy: policy_model.Policy,
-          proof: states.ProofKind | None = None) -> actions.MoveHost:
-    count = view.service.report_count if view.service else None
-    return actions.MoveHost(
-        host=view.row.host, generation=view.row.generation, event=event,
-        reason=reason, evidence=detection.evidence_of(view), proof=proof,
-        proof_count=count if proof else None)
-
-
-def _hold(view: snapshot.HostView, reason: str, detail: str = ''
-          ) -> Actions:
-    if view.row.reason == reason:
-        return []
-    return [actions.Hold(kind='host', key=view.row.host,
-                         generation=view.row.generation, reason=reason,
-                         detail=detail)]
-
-
 def _up(view: snapshot.HostView, snap: snapshot.Snapshot,
         policy: policy_model.Policy, is_wanted: bool) -> Actions:
     judgement = detection.judge(view, policy)
@@ -67,13 +57,16 @@ def _suspect(view: snapshot.HostView, snap: snapshot.Snapshot,
     judgement = detection.judge(view, policy)
     if judgement.verdict is states.Verdict.UP:
         return [_move(view, 'alive', judgement.reason, policy)]
-    ordered = _operator_fence(view, snap, policy)
+    ordered = host_orders.operator_fence(view, snap, policy)
     if ordered:
         return ordered
     if judgement.verdict is states.Verdict.DOWN:
         if not snap.is_sane:
             return _hold(view, 'own_view', snap.why_not_sane)
         return [_move(view, 'verdict_down', judgement.reason, policy)]
+    climbed = ladder.climb(view, snap, policy)
+    if climbed is not None:
+        return climbed
     return _hold(view, judgement.reason)
 
 
@@ -93,15 +86,16 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
         return _alive(view, judgement.reason, policy)
     if not view.is_opened:
         return [actions.OpenRecoveries(row.host, row.generation, row.epoch)]
-    proven = _outside_proof(view, snap, policy)
+    proven = host_orders.outside_proof(view, snap, policy)
     if proven:
         return proven
-    ordered = _operator_fence(view, snap, policy)
+    ordered = host_orders.operator_fence(view, snap, policy)
     if ordered:
         return ordered
     if not is_wanted:
         return _hold(view, 'not_wanted')
-    why_not = safety.why_not_fence(view, snap, policy)
+    by_ladder = ladder.is_fence_due(view, snap, policy)
+    why_not = safety.why_not_fence(view, snap, policy, by_ladder=by_ladder)
     if why_not:
         return _hold(view, why_not, _why_held(why_not, view, snap, policy))
     if row.host not in snap.fence_bindings:
@@ -110,8 +104,9 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
                     view.state_s >= policy.fence_retry_s)
     if row.fence_attempts and not retry_is_due:
         return []
-    return [actions.FenceHost(row.host, row.generation, 'fence',
-                              'fence_started')]
+    return [actions.FenceHost(
+        row.host, row.generation, 'fence',
+        'service_fence' if by_ladder else 'fence_started')]
 
 
 def _why_held(reason: str, view: snapshot.HostView,
@@ -129,8 +124,8 @@ def _why_held(reason: str, view: snapshot.HostView,
 def _fencing(view: snapshot.HostView, snap: snapshot.Snapshot,
              policy: policy_model.Policy, is_wanted: bool) -> Actions:
     """Not busy here and mine to own: the engine that fenced is gone."""
-    if _confirmation(view, snap):
-        return _outside_proof(view, snap, policy)
+    if host_orders.confirmation(view, snap):
+        return host_orders.outside_proof(view, snap, policy)
     return [_move(view, 'fence_retry', 'fence_owner_lost', policy)]
 
 
@@ -139,10 +134,10 @@ def _unproven(view: snapshot.HostView, snap: snapshot.Snapshot,
     judgement = detection.judge(view, policy)
     if judgement.verdict is states.Verdict.UP:
         return _alive(view, judgement.reason, policy)
-    proven = _outside_proof(view, snap, policy)
+    proven = host_orders.outside_proof(view, snap, policy)
     if proven:
         return proven
-    ordered = _operator_fence(view, snap, policy)
+    ordered = host_orders.operator_fence(view, snap, policy)
     if ordered:
         return ordered
     has_new_device = (view.row.reason == 'no_fence' and
@@ -169,43 +164,25 @@ def _fenced(view: snapshot.HostView, snap: snapshot.Snapshot,
         return [actions.OpenRecoveries(row.host, row.generation, row.epoch)]
     if not is_wanted and not view.open_recoveries:
         return [_move(view, 'vacated', 'vacated', policy)]
-    is_stale = (view.power_off_s is None or
-                view.power_off_s > policy.fence_fresh_s / 2)
-    if row.proof is states.ProofKind.POWER_OFF and is_stale and is_wanted:
+    # While pets are on their way, often; as long as one is left there that
+    # waits for a person, now and then.
+    fresh_s = (policy.fence_fresh_s / 2 if is_wanted else
+               max(policy.fence_fresh_s, STAYS_OFF_S))
+    is_stale = view.power_off_s is None or view.power_off_s > fresh_s
+    if row.proof is states.ProofKind.POWER_OFF and is_stale:
         return [actions.ReadPower(row.host, row.generation)]
-    return []
-
-
-def _vacated(view: snapshot.HostView, snap: snapshot.Snapshot,
-             policy: policy_model.Policy, is_wanted: bool) -> Actions:
-    released = _release(view, snap, policy)
-    if released:
-        return released
-    if is_wanted or view.open_recoveries:
-        if safety.why_not_trust_proof(view, policy):
-            return _hold(view, 'life_after_proof')
-        return [actions.MoveHost(
-            host=view.row.host, generation=view.row.generation,
-            event='reopened', reason='source_proven',
-            evidence=detection.evidence_of(view), proof=view.row.proof,
-            proof_count=view.row.proof_count)]
-    if safety.why_not_trust_proof(view, policy):
-        return [_move(view, 'life_seen', 'waiting_for_cleanup', policy)]
-    if not view.is_opened and policy.mode is states.Mode.ACT:
-        return [actions.OpenRecoveries(view.row.host, view.row.generation,
-                                       view.row.epoch)]
     return []
 
 
 def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
                  policy: policy_model.Policy, is_wanted: bool) -> Actions:
-    released = _release(view, snap, policy)
+    released = homecoming.release(view, snap, policy)
     if released:
         return released
-    ordered = _operator_fence(view, snap, policy)
+    ordered = host_orders.operator_fence(view, snap, policy)
     if ordered:
         return ordered
-    proven = _outside_proof(view, snap, policy)
+    proven = host_orders.outside_proof(view, snap, policy)
     if proven:
         return proven
     if (detection.all_silent(view, policy) and snap.is_sane and
@@ -216,80 +193,10 @@ def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
     return []
 
 
-def _returning(view: snapshot.HostView, snap: snapshot.Snapshot,
-               policy: policy_model.Policy, is_wanted: bool) -> Actions:
-    judgement = detection.judge(view, policy)
-    if judgement.verdict is states.Verdict.UP:
-        if not view.settled_records:
-            return _hold(view, 'waiting_for_cleanup')
-        return [actions.ForceUp(view.row.host, view.row.generation)]
-    ordered = _operator_fence(view, snap, policy)
-    if ordered:
-        return ordered
-    return []
-
-
-def _release(view: snapshot.HostView, snap: snapshot.Snapshot,
-             policy: policy_model.Policy) -> Actions:
-    """Obey ``release HOST``."""
-    order = safety.control_for(snap.controls, C.RELEASE,
-                               host=view.row.host)
-    if order is None:
-        return []
-    return [_move(view, 'release', 'release_requested', policy),
-            actions.EndControl(order, 'the host is returning')]
-
-
-def _operator_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
-                    policy: policy_model.Policy) -> Actions:
-    """Obey ``fence HOST``; refuse it with the reason."""
-    order = safety.control_for(snap.controls, C.FENCE, host=view.row.host)
-    if order is None or order.scope != 'host':
-        return []
-    why_not = safety.why_not_fence(view, snap, policy, by_operator=True)
-    if why_not == 'heartbeat_moves':
-        return [actions.EndControl(order, 'refused: ' + why_not)]
-    if why_not:
-        return _hold(view, why_not)
-    if view.row.host not in snap.fence_bindings:
-        return [actions.EndControl(order, 'refused: no_fence')]
-    return [actions.FenceHost(view.row.host, view.row.generation,
-                              'operator_fence', 'operator_fence'),
-            actions.EndControl(order, 'fencing begins')]
-
-
-def _confirmation(view: snapshot.HostView, snap: snapshot.Snapshot
-                  ) -> records.Control | None:
-    word = safety.control_for(snap.controls, C.CONFIRM_FENCED,
-                              host=view.row.host)
-    if word is None or word.epoch != view.row.epoch:
-        return None
-    return word
-
-
-def _outside_proof(view: snapshot.HostView, snap: snapshot.Snapshot,
-                   policy: policy_model.Policy) -> Actions:
-    """A person's word or a trusted event, only while all are silent."""
-    is_silent = detection.all_silent(view, policy)
-    word = _confirmation(view, snap)
-    if word is not None and is_silent:
-        return [_move(view, 'confirmed', 'confirmed_off', policy,
-                      proof=states.ProofKind.CONFIRMED),
-                actions.EndControl(word, 'taken as proof')]
-    forced_by_others = (view.service is not None and
-                        view.service.forced_down and
-                        not view.row.forced_down)
-    has_event = view.row.state in (H.DOWN, H.UNPROVEN)
-    if (policy.trust_forced_down and forced_by_others and is_silent and
-            has_event):
-        return [_move(view, 'external_proof', 'external_off', policy,
-                      proof=states.ProofKind.EXTERNAL)]
-    return []
-
-
 _PLANNERS: dict[states.HostState, collections.abc.Callable[
     [snapshot.HostView, snapshot.Snapshot, policy_model.Policy, bool],
     Actions]] = {
     H.UP: _up, H.SUSPECT: _suspect, H.DOWN: _down, H.FENCING: _fencing,
-    H.FENCED: _fenced, H.VACATED: _vacated, H.RETURNING: _returning,
+    H.FENCED: _fenced, H.VACATED: homecoming.vacated,
+    H.RETURNING: homecoming.returning,
     H.QUARANTINED: _quarantined, H.UNPROVEN: _unproven}

@@ -43,6 +43,8 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     (H.VACATED, 'life_seen'): H.RETURNING,
     (H.VACATED, 'reopened'): H.FENCED,
     (H.VACATED, 'release'): H.RETURNING,
+    # The intent; the power follows.
+    (H.VACATED, 'power_on'): H.RETURNING,
     (H.QUARANTINED, 'operator_fence'): H.FENCING,
     (H.QUARANTINED, 'confirmed'): H.FENCED,
     (H.QUARANTINED, 'silent_again'): H.DOWN,

@@ -34,13 +34,16 @@ def control_for(controls: tuple[records.Control, ...],
 
 
 def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
-                  policy: policy_model.Policy, by_operator: bool = False
-                  ) -> str | None:
+                  policy: policy_model.Policy, by_operator: bool = False,
+                  by_ladder: bool = False) -> str | None:
     """Return why no power-off may be sent to this host now.
 
     An operator's order passes the grace after a start, storms, maintenance
     and disabled services, but never a moving heartbeat, an untrusted view, or
     observe mode.
+
+    :param by_ladder: its bindings let it be fenced although the machine
+        answers (planning/ladder.py); nothing else is passed.
     """
     if policy.mode is not states.Mode.ACT:
         return 'mode_observe'
@@ -51,7 +54,8 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
         moving = judgement.verdict in (states.Verdict.UP,
                                        states.Verdict.UNKNOWN)
         return 'heartbeat_moves' if moving else None
-    if judgement.verdict is not states.Verdict.DOWN:
+    if judgement.verdict is not states.Verdict.DOWN and not (
+            by_ladder and judgement.reason == 'host_alive'):
         return judgement.reason
     if snap.grace_s > 0:
         return 'starting'
@@ -73,8 +77,11 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
 
 
 def sign_of_life(words: tuple[observations.Evidence, ...],
-                 policy: policy_model.Policy) -> str | None:
+                 policy: policy_model.Policy, by_ladder: bool = False
+                 ) -> str | None:
     """Return why a power-off that is due may not be sent any more (I4).
+
+    :param by_ladder: that the machine answers is known, and no reason.
 
     :param words: of the host's witnesses, right before the request. Without
         a fresh one of the machine itself nothing is known, so no.
@@ -82,6 +89,8 @@ def sign_of_life(words: tuple[observations.Evidence, ...],
     fresh = [word for word in words
              if word.age_s <= policy.evidence_max_age_s]
     for word in detection.lively(words, policy):
+        if by_ladder and word.path is states.WitnessPath.HOST:
+            continue
         return f'{word.detector} sees life: {word.detail}'
     if not any(word.path in detection.HOST_LEVEL for word in fresh):
         return 'no witness has looked at the machine lately'

@@ -204,6 +204,66 @@ def test_a_person_confirms_what_no_device_can(make_pets_cloud):
     windows.judge(cloud, uuid)
 
 
+def _after_recovery():
+    fencing = {**windows.QUICK.get('pets_fencing', {}),
+               'power_on': 'after_recovery'}
+    return {**windows.QUICK, 'pets_fencing': fencing}
+
+
+def test_an_empty_host_is_powered_on_and_comes_back_clean(make_pets_cloud,
+                                                          monkeypatch):
+    """RabbitMQ's part is in tests/executable/test_queues.py."""
+    from nova_pets.compute import queues
+    from nova_pets.model import observations
+    late, seen = [], []
+
+    def drain(url, host, timeout_s, tell):
+        seen.append((host, cloud.power()[host],
+                     cloud.compute_services()[host]['forced_down']))
+        for _ in range(len(late)):
+            tell(late[0])
+            late.pop(0)
+        return observations.Drained(True, 0, 'is empty')
+    monkeypatch.setattr(queues, 'drain', drain)
+    cloud = make_pets_cloud(pets=_after_recovery())
+    uuid, = _boot(cloud, 'db1')
+    cloud.wait_tracked([uuid])
+    late.append(observations.Dropped('start_instance', 'req-1', uuid))
+    cloud.crash('host1')
+    where = windows.judge(cloud, uuid)
+    cloud.wait_for('its power', lambda: cloud.power()['host1'] == 'on', 90)
+    # Twice at least: when it was empty, and right before its power.
+    assert len(seen) >= 2 and set(seen) == {('host1', 'off', True)}
+    if not cloud.compute_services()['host1']['state'] == 'up':
+        cloud.restart('host1')
+    cloud.wait_host('host1', 'up', 90)
+    assert not cloud.compute_services()['host1']['forced_down']
+    assert cloud.running(uuid) == [where]
+    assert uuid not in cloud.guests()['host1']
+    codes = [event.code for event in cloud.store.history(host='host1')]
+    order = [code for code in codes if code in (
+        'vacated', 'message_dropped', 'queue_drained', 'powering_on',
+        'powered_on', 'returned')]
+    assert order == ['vacated', 'message_dropped', 'queue_drained',
+                     'powering_on', 'powered_on', 'returned']
+
+
+def test_what_cannot_be_drained_is_not_powered_on(make_pets_cloud):
+    """The queues of another transport than RabbitMQ."""
+    cloud = make_pets_cloud(pets=_after_recovery())
+    uuid, = _boot(cloud, 'db1')
+    cloud.wait_tracked([uuid])
+    cloud.crash('host1')
+    windows.judge(cloud, uuid)
+    cloud.wait_for('the reason', lambda: cloud.store.host(
+        'host1').reason == 'not_drained', 90)
+    assert cloud.store.host('host1').state == 'vacated'
+    assert cloud.power()['host1'] == 'off'
+    [told] = [event for event in cloud.store.history(host='host1')
+              if event.code == 'not_drained']
+    assert 'only the queues of RabbitMQ' in told.text
+
+
 def test_a_released_host_comes_back_clean(make_pets_cloud):
     cloud = make_pets_cloud()
     uuid, = _boot(cloud, 'db1')

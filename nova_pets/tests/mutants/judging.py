@@ -35,10 +35,13 @@ CONCERNED = (
     ('model.*', (f'{PLANNING}recovery_guards.py',)),
     ('planning.*', tuple(f'{PLANNING}{name}.py' for name in (
         'host_guards', 'recovery_guards', 'settling_guards', 'planner',
-        'hosts', 'recoveries', 'settling', 'gate_guards', 'detection',
-        'lost_records'))),
+        'hosts', 'homecoming', 'ladder', 'recoveries', 'settling',
+        'gate_guards', 'detection', 'lost_records'))),
     ('engine.*', tuple(f'unit/engine/test_{name}_guards.py' for name in (
-        'attempt', 'host_work', 'sight'))),
+        'attempt', 'homecoming', 'host_work', 'sight'))),
+    ('fencing.sequence', ('unit/fencing/test_level_guards.py',
+                          'unit/fencing/test_power_on.py',
+                          'unit/fencing/test_sequence.py')),
     ('fencing.*', ('unit/fencing/test_level_guards.py',
                    'unit/fencing/test_sequence.py')),
     ('scheduler.gatekeeper', ('unit/scheduler/test_gatekeeper.py',

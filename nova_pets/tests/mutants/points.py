@@ -25,11 +25,14 @@ read there is shown to people, or read again before anything is done."""
 WITH_SWAPS = ('engine.*', 'compute.*', 'planning.*')
 WITH_GUARDS = (
     'planning.safety', 'planning.detection', 'planning.hosts',
+    'planning.homecoming', 'planning.host_moves', 'planning.host_orders',
+    'planning.ladder',
     'planning.recoveries', 'planning.watching', 'planning.settling',
     'planning.verifying', 'planning.storms',
     'planning.late', 'planning.gating', 'planning.planner',
     'planning.machine', 'engine.attempts', 'engine.requesting',
     'engine.clearing', 'engine.recovery_rows', 'engine.executor',
+    'engine.host_rows', 'engine.homecoming',
     'engine.standing', 'engine.mending', 'engine.memory',
     'engine.collector', 'fencing.sequence', 'scheduler.gate',
     'scheduler.gatekeeper', 'scheduler.request', 'scheduler.filters.*',
@@ -40,7 +43,7 @@ NO_GUARDS = {
     'planning.recoveries hold': 'repeats no line of history',
     'planning.watching _why': 'words',
     'planning.watching _details': 'words',
-    'planning.hosts _hold': 'repeats no line of history',
+    'planning.host_moves hold': 'repeats no line of history',
     'planning.hosts _why_held': 'words',
     'planning.detection evidence_of': 'words',
     'planning.machine _next': 'words of its error',

@@ -174,3 +174,10 @@ def test_a_distance_may_point_forward():
 def test_what_is_no_date(word):
     with pytest.raises(exception.OperatorError, match='--since'):
         questions.parse_when(word, NOW, '--since')
+
+
+def test_a_host_that_cannot_be_drained_alarms_when_it_is_to_come_back():
+    waits, comes = (samples.host(state=state, reason='not_drained')
+                    for state in (H.VACATED, H.RETURNING))
+    assert questions.is_alarming_host(comes)
+    assert not questions.is_alarming_host(waits)

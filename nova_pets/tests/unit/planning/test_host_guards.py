@@ -131,14 +131,21 @@ def test_a_host_with_a_pet_that_needs_a_person_is_not_vacated():
     assert not plan(at(H.FENCED, open_recoveries=1), is_wanted=False)
 
 
-@pytest.mark.parametrize('values', [
-    {'row': {'proof': states.ProofKind.CONFIRMED}}, {'is_wanted': False}],
-    ids=['proven by a word', 'nobody waits'])
-def test_power_is_read_only_where_it_is_the_proof_and_somebody_waits(values):
-    values = dict(values)
-    is_wanted = values.pop('is_wanted', True)
-    view = at(H.FENCED, power_off_s=99.0, open_recoveries=1, **values)
-    assert not plan(view, is_wanted)
+READS = {
+    'soon, while pets are on their way': (3.0, True, {}, True),
+    'now and then, while one waits for a person': (61.0, False, {}, True),
+    'not yet, while one waits for a person': (59.0, False, {}, False),
+    'never read': (None, False, {}, True),
+    'not where a word is the proof': (
+        99.0, True, {'proof': states.ProofKind.CONFIRMED}, False)}
+
+
+@pytest.mark.parametrize('age_s, is_wanted, row, is_read', READS.values(),
+                         ids=READS)
+def test_power_is_read_until_the_last_pet_has_left(age_s, is_wanted, row,
+                                                   is_read):
+    view = at(H.FENCED, power_off_s=age_s, open_recoveries=1, row=row)
+    assert told(plan(view, is_wanted)) == ['ReadPower'] * is_read
 
 
 def test_a_vacated_host_is_opened_again_by_a_recovery():

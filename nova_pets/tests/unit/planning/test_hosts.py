@@ -81,7 +81,7 @@ def test_a_host_that_pets_need_off(state, changes, expected):
 @pytest.mark.parametrize('state, expected', [
     (H.DOWN, ['Hold not_wanted']),
     (H.FENCED, ['MoveHost vacated']),
-    (H.VACATED, []),
+    (H.VACATED, ['DrainQueue']),
     (H.UNPROVEN, []),
 ])
 def test_a_host_that_no_pet_needs_off(state, expected):
