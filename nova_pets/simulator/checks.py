@@ -385,6 +385,13 @@ class Checks:
                 self.broken('I8', f'{host} came back and runs {uuid}, which '
                                   f'lives on {found and found.host}')
 
+        for record in self._truth.uncleaned(host):
+            found = self._truth.instance(record.uuid)
+            if (found is not None and not found.deleted and
+                    self._kernel.now - record.created > GRACE_S):
+                self.broken('I8', f'{host} came back before it had removed '
+                                  f'{record.uuid} (record {record.id})')
+
     def _ended_at_home(self, uuid: str) -> None:
         """A recovery ended well; the host where its pet lives may restart at
         any time."""

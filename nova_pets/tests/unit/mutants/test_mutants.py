@@ -33,6 +33,14 @@ def test_there_are_at_least_sixty():
     assert len(kinds.kept()) >= 60
 
 
+@pytest.mark.parametrize('number', range(1, 11))
+def test_each_invariant_has_two_that_show_it(number):
+    """--invariants judges whether they do."""
+    shown = [mutant for mutant in kinds.kept()
+             if mutant.shows == f'I{number}']
+    assert len(shown) >= 2
+
+
 def test_no_mutant_is_there_twice():
     names = [str(mutant) for mutant in kinds.kept()]
     assert len(names) == len(set(names))
