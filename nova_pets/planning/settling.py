@@ -148,7 +148,7 @@ def next_step(recovery: records.Recovery,
                       destination=instance.host)
     attempt = _open(attempts)
     for record in _to_settle(recovery, attempts, attempt, found.trace):
-        step = _settle_record(recovery, attempt, record, found, snap,
+        step = _settle_record(recovery, attempts, record, found, snap,
                               policy, state_s)
         if step is not None:
             return step
@@ -192,11 +192,12 @@ def _events(attempt: records.Attempt | None, trace: observations.Trace,
 
 
 def _settle_record(recovery: records.Recovery,
-                   attempt: records.Attempt | None,
+                   attempts: tuple[records.Attempt, ...],
                    record: observations.Migration, found: Findings,
                    snap: snapshot.Snapshot, policy: policy_model.Policy,
                    state_s: float) -> Step | None:
     """Return the step that this record still needs, None: it is settled."""
+    attempt = _open(attempts)
     if record.status == 'accepted':
         return _accepted(attempt, record, found.trace, snap, policy, state_s)
     if record.destination is None:
@@ -207,8 +208,7 @@ def _settle_record(recovery: records.Recovery,
     if state is not H.UP:
         return Wait('destination_down', f'{record.destination} is '
                     f'{state or "unknown"}', record.destination)
-    return _on_living_destination(recovery, attempt, record, found, state_s,
-                                  policy)
+    return _on_living_destination(attempts, record, found, state_s, policy)
 
 
 def _accepted(attempt: records.Attempt | None,
@@ -265,8 +265,7 @@ def _on_dead_destination(record: observations.Migration, found: Findings
     return None
 
 
-def _on_living_destination(recovery: records.Recovery,
-                           attempt: records.Attempt | None,
+def _on_living_destination(attempts: tuple[records.Attempt, ...],
                            record: observations.Migration, found: Findings,
                            state_s: float, policy: policy_model.Policy
                            ) -> Step | None:
@@ -276,13 +275,15 @@ def _on_living_destination(recovery: records.Recovery,
     runs has left spawn: it is adopted, whether its thread lives or not.
     """
     assert record.destination is not None  # nosec: the caller asked
-    where = record.destination
+    where, attempt = record.destination, _open(attempts)
     computed = _events(attempt, found.trace, 'compute_rebuild_instance')
-    is_over = (bool(computed) and all(event.finished for event in computed)
-               or attempt is not None and
-               attempt.reason == 'said_to_be_over')
+    works = _works_for_others(attempts, found.trace, where)
+    is_over = (bool(computed) and not works and
+               all(event.finished for event in computed) or
+               attempt is not None and attempt.reason == 'said_to_be_over')
     answer = found.guests.get(where)
-    if not is_over and (record.status == 'pre-migrating' or computed):
+    if not is_over and (record.status == 'pre-migrating' or computed or
+                        works):
         is_late = (state_s >= policy.building_alarm_s or
                    attempt is not None and attempt.reason == 'building_slow')
         if not is_late:
@@ -381,6 +382,20 @@ def _works(trace: observations.Trace, host: str) -> bool:
     """Whether the newest evacuation that reached the host is unfinished."""
     events = [event for known in trace.events.values() for event in known
               if event.name == 'compute_rebuild_instance' and
+              event.host == host]
+    return bool(events) and not max(
+        events, key=lambda event: event.id).finished
+
+
+def _works_for_others(attempts: tuple[records.Attempt, ...],
+                      trace: observations.Trace, host: str) -> bool:
+    """Whether the newest request there that is no attempt is unfinished:
+    one that a person forced there may have taken the record of ours (F7),
+    and go on when ours has failed."""
+    known = {attempt.action_id for attempt in attempts}
+    events = [event for request, begun in trace.events.items()
+              for event in begun if request not in known and
+              event.name == 'compute_rebuild_instance' and
               event.host == host]
     return bool(events) and not max(
         events, key=lambda event: event.id).finished

@@ -199,6 +199,19 @@ class Operator:
             self._did('heal allocations', 'no_allocation')
             api.allocate(uuid, host)
 
+    def _clean_up(self, uuid: str, sources: set[str]) -> None:
+        """uncleaned_source: it came back before its pet was found to live
+        elsewhere, and only a start of its nova-compute removes the copy."""
+        for name in sorted(sources):
+            host = self._cloud.world.hosts[name]
+            row = self._cloud.database.hosts.get(name)
+            if (host.compute_runs and row is not None and
+                    row.state is H.UP and
+                    self._is_old(f'uncleaned {uuid}', name)):
+                self._did('restart nova-compute', 'uncleaned_source')
+                self._cloud.world.kill_compute(name)
+                self._cloud.nova.start_compute(name)
+
     def _audit(self, uuid: str) -> None:
         """nova-manage pets audit --fix, for what people left behind."""
         cloud = self._cloud
@@ -215,6 +228,7 @@ class Operator:
         sources = {one.source for one in cell.migrations.values()
                    if one.uuid == uuid and one.status == 'done'}
         extra -= sources
+        self._clean_up(uuid, sources - {row.host or ''})
         if not (extra or stale) or not self._is_old(f'audit {uuid}', key):
             return
         why = 'leaked_allocation' if extra else 'stale_record'

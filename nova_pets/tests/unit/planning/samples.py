@@ -73,10 +73,11 @@ def migration(id=5, status='accepted', source='host1', destination=None,
                                   created_at, **values)
 
 
-def event(name, host='conductor', result=None, finished=None, details=None):
+def event(name, host='conductor', result=None, finished=None, details=None,
+          id=0):
     return observations.ActionEvent(
         name, host, result is not None if finished is None else finished,
-        result, details)
+        result, details, id)
 
 
 def trace(*migrations, events=(), request='req-1', stopped_by_nova=False,

@@ -224,6 +224,64 @@ def test_only_our_own_failure_excludes_a_host(attempt, excluded):
                   ).excluded == excluded
 
 
+# -- who else works there -----------------------------------------------------
+
+
+def beside(*others, mine=True, record='failed', attempts=(OPEN,), **guests):
+    """Settle ours, which failed on host2, beside requests of others."""
+    own = (samples.event(COMPUTED, 'host2', 'Error'),) if mine else ()
+    events = {'req-1': own}
+    for number, event in enumerate(others):
+        events[f'req-{8 + number}'] = (event,)
+    trace = dataclasses.replace(samples.trace(moving(record)), events=events)
+    return settling.next_step(
+        samples.recovery(R.SETTLING), attempts,
+        settling.Findings(trace, frozenset({'host1'}), guests),
+        samples.snap(samples.host_view(state=H.FENCED),
+                     samples.host_view('host2')), samples.POLICY, 1.0)
+
+
+FORCED = samples.event(COMPUTED, 'host2', id=7)
+"""A person's request works there, by the record of ours (F7)."""
+ENDED_LATER = samples.event(COMPUTED, 'host2', 'Error', id=9)
+NOT_THERE = {'host2': G.NOT_RUNNING}
+
+
+def test_another_request_that_works_there_is_waited_for():
+    """Seed 1010412: ours had failed, theirs was in spawn."""
+    assert beside(FORCED, **NOT_THERE).reason == 'destination_building'
+    assert beside(FORCED, mine=False, **NOT_THERE
+                  ).reason == 'destination_building'
+    assert isinstance(beside(FORCED, host2=G.RUNNING), settling.Wait)
+
+
+@pytest.mark.parametrize('other', [
+    (), (ENDED_LATER,), (FORCED, ENDED_LATER),
+    (samples.event(CONDUCTED, 'host2', id=7),)], ids=[
+        'none', 'it has failed', 'an older one never ended',
+        'a conductor'])
+def test_nobody_else_works_there(other):
+    assert beside(*other, **NOT_THERE).event == 'clean'
+
+
+def test_one_that_works_elsewhere_is_waited_for_there():
+    found = beside(samples.event(COMPUTED, 'host3', id=7), **NOT_THERE)
+    assert (found.reason, found.host) == ('destination_down', 'host3')
+
+
+def test_an_attempt_that_was_settled_does_not_count():
+    before = dataclasses.replace(
+        OPEN, id=10, request_id='req-8', outcome=states.Outcome.FAILED)
+    assert beside(FORCED, attempts=(before, OPEN), **NOT_THERE
+                  ).event == 'clean'
+
+
+def test_a_person_says_that_nobody_works_there():
+    said = dataclasses.replace(OPEN, reason='said_to_be_over')
+    assert not isinstance(beside(FORCED, attempts=(said,), **NOT_THERE),
+                          settling.Wait)
+
+
 # -- verifying ----------------------------------------------------------------
 
 ARRIVED = {'host': 'host2'}
