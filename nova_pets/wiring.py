@@ -5,6 +5,7 @@ Reads Nova's configuration. Nothing is built at import; what holds a
 connection, a lock or a thread is built after fork, by whoever asks first.
 """
 
+import collections.abc
 from importlib import metadata
 import os
 import threading
@@ -25,6 +26,8 @@ from nova_pets.engine import engine
 from nova_pets.engine import memory
 from nova_pets.engine import survey
 from nova_pets.engine import workers
+from nova_pets.fencing import child
+from nova_pets.fencing import deadline
 from nova_pets.fencing import fencer
 from nova_pets.fencing import key_manager
 from nova_pets.fencing import registry
@@ -84,18 +87,35 @@ def build_fencer(conf: typing.Any = CONF) -> fencer.Fencer:
 
 
 def build_detectors(door: nova_door.NovaDoor, eyes: collector.Collector,
-                    seen: memory.Memory, conf: typing.Any = CONF
+                    seen: memory.Memory, hands: fencer.Fencer,
+                    conf: typing.Any = CONF
                     ) -> tuple[detectors_base.Detector, ...]:
-    """:raises ConfigInvalid: an unknown name in [pets_detection]
-    detectors."""
+    """:raises ConfigInvalid: an unknown name in [pets_detection] detectors,
+    or a prefix with open quotes."""
     numbers = build_policy(conf)
+    detection = conf.pets_detection
     context = detectors_context.Context(
         door=door, tcp_port=conf.pets_detection.tcp_port,
         tcp_timeout_s=conf.pets_detection.tcp_timeout,
         ping_timeout_s=conf.pets_detection.ping_timeout,
         suspect_s=numbers.suspect_heartbeats * numbers.report_interval_s,
-        service=eyes.service)
+        service=eyes.service, power=hands, run=run_program,
+        alive_at=lambda target: seen.alive_at(target.host),
+        pacemaker_prefix=conf_policy.pacemaker_prefix(conf),
+        pacemaker_nodes=detection.pacemaker_nodes,
+        pacemaker_timeout_s=detection.pacemaker_timeout,
+        kdump_address=detection.kdump_address,
+        kdump_port=detection.kdump_port, kdump_gap_s=detection.kdump_gap)
     return detectors_registry.build(conf.pets_detection.detectors, context)
+
+
+def run_program(argv: collections.abc.Sequence[str], timeout_s: float
+                ) -> child.Ended:
+    """Run a program for a witness (detectors/context.py)."""
+    try:
+        return child.run(argv, '', timeout_s)
+    except deadline.Expired:
+        raise detectors_context.Expired() from None
 
 
 def build_engine(conf: typing.Any = CONF, gate_loaded: bool | None = None,
@@ -119,7 +139,7 @@ def build_engine(conf: typing.Any = CONF, gate_loaded: bool | None = None,
     return engine.Engine(
         store=build_store(f'engine {conf.host}/{worker}'), door=door,
         detectors=lambda eyes, seen: build_detectors(door, eyes, seen,
-                                                     conf),
+                                                     hands, conf),
         fencer=hands, clock=sequence.SystemClock(),
         workers=workers.ThreadWorkers(WORKERS), policy=build_policy(conf),
         template=template,

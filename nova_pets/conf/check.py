@@ -6,7 +6,10 @@ acting; ``problems`` adds relations between options and what cannot work.
 """
 
 import glob
+import ipaddress
 import os
+import shlex
+import shutil
 
 from oslo_config import cfg
 
@@ -16,8 +19,12 @@ from nova_pets.model import policy
 
 KNOWN_TENANT_SETTINGS = ('ha', 'ha:priority', 'ha:disk')
 
-_AGENT_DETECTORS = frozenset({'heartbeat', 'rpc_ping', 'forced_down'})
+_AGENT_DETECTORS = frozenset({'heartbeat', 'rpc_ping', 'forced_down',
+                              'kdump'})
 """Those that say nothing about the machine itself."""
+
+_PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
+"""Where programs are looked for when they are run (fencing/child.py)."""
 
 _FUZZY_DELAY_MAX_S = 15
 """As long as an engine that died keeps its claims by default: a restart
@@ -159,7 +166,57 @@ def _detection(conf: cfg.ConfigOpts) -> list[str]:
         result.append(
             '[pets_detection] detectors has no witness of the machine '
             'itself: expected tcp, a silent host is only alarmed about')
+    return result + _witnesses(conf)
+
+
+def _witnesses(conf: cfg.ConfigOpts) -> list[str]:
+    """What keeps witnesses that are named from seeing anything."""
+    detection, fencing = conf.pets_detection, conf.pets_fencing
+    result = []
+    if 'bmc' in detection.detectors:
+        if not _is_there(fencing.bindings_file):
+            result.append(
+                f'[pets_detection] detectors has bmc: expected devices in '
+                f'[pets_fencing] bindings_file '
+                f'({fencing.bindings_file!r} is not there), it sees nothing')
+        if detection.power_max_age <= fencing.query_timeout:
+            result.append(
+                f'[pets_detection] power_max_age is '
+                f'{detection.power_max_age:g} s: expected more than '
+                f'[pets_fencing] query_timeout ({fencing.query_timeout:g} '
+                's), or a slow device never testifies')
+    if 'pacemaker' in detection.detectors:
+        result += _pacemaker(detection.pacemaker_prefix)
+    if 'switched_off' in fencing.trusted_events and \
+            'pacemaker' not in detection.detectors:
+        result.append(
+            '[pets_fencing] trusted_events has switched_off: expected '
+            'pacemaker among [pets_detection] detectors')
+    if 'kdump' in detection.detectors and ipaddress.ip_address(
+            detection.kdump_address).is_loopback:
+        result.append(
+            f'[pets_detection] kdump_address is {detection.kdump_address}: '
+            'expected an address that other machines reach, no message ever '
+            'comes')
     return result
+
+
+def _pacemaker(prefix: str) -> list[str]:
+    try:
+        words = shlex.split(prefix)
+    except ValueError as error:
+        return [f'[pets_detection] pacemaker_prefix is {prefix!r}: expected '
+                f'words as in a shell ({error}), no engine starts']
+    program = words[0] if words else 'stonith_admin'
+    if shutil.which(program, path=_PATH) is None:
+        return [f'[pets_detection] detectors has pacemaker: expected the '
+                f'program {program} on this machine (in {_PATH}), it sees '
+                'nothing']
+    return []
+
+
+def _is_there(path: str | None) -> bool:
+    return bool(path) and os.path.exists(str(path))
 
 
 def _fencing(conf: cfg.ConfigOpts) -> list[str]:
@@ -169,8 +226,7 @@ def _fencing(conf: cfg.ConfigOpts) -> list[str]:
         result.append(
             '[pets_fencing] allow_fake is true: expected false, the fake '
             'driver powers nothing off and instances can run twice')
-    if not fencing.bindings_file or not os.path.exists(
-            fencing.bindings_file):
+    if not _is_there(fencing.bindings_file):
         result.append(
             f'[pets_fencing] bindings_file {fencing.bindings_file!r} is not '
             'there: expected it, every failed host waits for '

@@ -14,7 +14,7 @@ nova-compute) got no answer either. A dead nova-compute on a living machine is
 an alarm and never a reason to fence.
 """)
 
-OPTS = [
+_COMMON = [
     cfg.ListOpt('detectors',
                 default=['heartbeat', 'rpc_ping', 'tcp', 'forced_down'],
                 help="""
@@ -28,15 +28,26 @@ Witnesses that are asked, by their names in the stevedore namespace
   nova-compute works but cannot write its heartbeat.
 * ``tcp``: a TCP connection to the machine. A witness of the machine itself.
 * ``forced_down``: somebody else forced the service down in Nova.
+* ``bmc``: the power of the machine, read from its fencing devices. Off is a
+  witness of the machine itself; on says nothing. Together with ``tcp`` either
+  of them is enough for a verdict, and an answer of ``tcp`` outweighs a power
+  that reads off.
+* ``pacemaker``: a Pacemaker cluster switched the machine off since it fell
+  silent. It must be able to run ``stonith_admin``.
+* ``kdump``: the crashed kernel of the machine sends messages while it writes
+  its memory to a disk. No witness of anything: it delays a power-off.
 
-Without a witness of the machine itself, no host is ever found down: there is
-an alarm instead.
+Without a witness of the machine itself (``tcp``, ``bmc``, ``pacemaker``), no
+host is ever found down: there is an alarm instead.
 
 Related options:
 
 * ``[pets_detection] tcp_port``, ``[pets_detection] tcp_timeout``.
 * ``[pets_detection] ping_timeout``.
-* ``[pets_fencing] trust_forced_down``.
+* ``[pets_detection] power_max_age``.
+* ``[pets_detection] pacemaker_prefix``, ``[pets_detection] pacemaker_nodes``.
+* ``[pets_detection] kdump_address``, ``[pets_detection] kdump_port``.
+* ``[pets_fencing] trust_forced_down``, ``[pets_fencing] trusted_events``.
 """),
     cfg.FloatOpt('suspect_heartbeats', default=2.0, min=1, max=100, help="""
 Silence of the heartbeat before the other witnesses are asked. Unit: Nova's
@@ -106,3 +117,97 @@ Related options:
 * Must be smaller than ``[pets_detection] evidence_max_age``.
 """),
 ]
+
+_BMC = [
+    cfg.FloatOpt('power_max_age', default=20.0, min=1, max=3600, help="""
+Age above which a reading of the power by the witness ``bmc`` says nothing.
+Unit: seconds.
+
+A BMC takes longer for an answer than a kernel. At most eight machines are
+asked at once, and each of them every two seconds at most. Larger lets slow
+devices testify; smaller is the safe side, since a machine may have been
+switched on meanwhile.
+
+Related options:
+
+* Must be larger than ``[pets_fencing] query_timeout``.
+* ``[pets_fencing] bindings_file`` says which device is whose.
+"""),
+]
+
+_PACEMAKER = [
+    cfg.StrOpt('pacemaker_prefix', default='', help="""
+What is written before ``stonith_admin --history '*' --verbose --output-as
+xml``.
+
+Empty where nova-scheduler runs on a node of the cluster; its user must be a
+member of the group ``haclient`` there. Otherwise a command that runs the rest
+elsewhere, for example ``ssh -o BatchMode=yes -i /etc/nova/pets-pacemaker
+nova-pets@controller1``. Split like a shell does, and run without one. Where it
+leads to a shell, as ssh does, let the key force the command
+(``command="stonith_admin --history '*' --verbose --output-as xml"`` in
+authorized_keys), so that no shell sees the star, and the key opens nothing
+else. Runs with PATH and LC_ALL only.
+"""),
+    cfg.DictOpt('pacemaker_nodes', default={}, help="""
+Names of the cluster nodes that are called otherwise than in Nova, as
+``HOST:NODE,HOST:NODE``.
+
+HOST is the ``[DEFAULT] host`` of nova-compute. Every host that is not named
+here is looked for under its own name; no other spelling of it is tried, as a
+fencing event of another machine must never count.
+"""),
+    cfg.FloatOpt('pacemaker_timeout', default=5.0, min=0.5, max=60, help="""
+Longest wait for the fencing history. Unit: seconds.
+
+Afterwards the command is killed with everything that it started, and nothing
+is known of the cluster. The history is read every five seconds while nothing
+is wrong, and every second while some host is silent, by each engine that
+observes.
+"""),
+]
+
+_KDUMP = [
+    cfg.IPOpt('kdump_address', default='127.0.0.1', help="""
+Address at which messages of crashed kernels are received.
+
+Used with the witness ``kdump`` only. The default hears nobody: set the
+address of this machine in the network that the kernels which make the dumps
+can reach (``fence_kdump_nodes`` in /etc/kdump.conf of the compute hosts must
+name every machine that runs nova-scheduler). Each engine that observes
+listens for itself and tells the others; one port of one machine is for one
+engine.
+
+The messages can be forged. So they never prove anything, and delay a
+power-off by at most ``[pets_detection] kdump_limit``. Keep the port closed to
+tenants.
+"""),
+    cfg.PortOpt('kdump_port', default=7410, min=1, help="""
+UDP port at which messages of crashed kernels are received.
+
+7410 is where fence_kdump_send sends to.
+"""),
+    cfg.FloatOpt('kdump_wait', default=30.0, min=0, max=3600, help="""
+Silence of the heartbeat before a power-off while the witness ``kdump`` is in
+use. Unit: seconds.
+
+The kernel that makes the dump has to boot before it sends its first message.
+Where a host is found down sooner than that, its power-off waits. With 0
+nothing is waited for, and only a dump that has been heard of is spared.
+"""),
+    cfg.FloatOpt('kdump_gap', default=30.0, min=1, max=3600, help="""
+Pause between two messages of a crashed kernel after which its dump is over.
+Unit: seconds.
+
+fence_kdump_send sends every ten seconds unless told otherwise.
+"""),
+    cfg.FloatOpt('kdump_limit', default=600.0, min=0, max=86400, help="""
+The longest that a power-off waits for a dump. Unit: seconds.
+
+Counted from the first message since the host fell silent; pauses do not begin
+it anew. The instances of the host are gone for that long. With 0 no dump is
+waited for. ``nova-manage pets fence`` does not wait.
+"""),
+]
+
+OPTS = _COMMON + _BMC + _PACEMAKER + _KDUMP

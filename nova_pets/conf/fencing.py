@@ -5,6 +5,7 @@ Declares options only; nothing here reads a value.
 """
 
 from oslo_config import cfg
+from oslo_config import types
 
 GROUP = cfg.OptGroup('pets_fencing', title='Proof that a host is off',
                      help="""
@@ -102,6 +103,30 @@ When false it is only evidence, and the host still has to be proven off.
 Related options:
 
 * ``[pets_detection] detectors`` must contain ``forced_down``.
+* ``[pets_fencing] trusted_events`` for the fencing of Pacemaker.
+"""),
+]
+
+EVENTS = [
+    cfg.ListOpt('trusted_events', default=[], item_type=types.String(
+        choices=['switched_off']), help="""
+Events of somebody else's fencing that are taken as proof that a host is off.
+
+* ``switched_off``: Pacemaker's history has a successful ``off`` of the host,
+  which was not in it before the host fell silent, and no ``on`` and no
+  ``reboot`` since.
+
+Only for the present epoch of the host, and only while every witness is
+silent. Only right where the devices of the cluster read the power back, and
+nothing switches a host on by itself. Pacemaker's own default is ``reboot``,
+which is never a proof: the host may be back up; set ``stonith-action=off``
+there. Without this, an ``off`` is evidence that the host is down, and it still
+has to be proven off. Default: none.
+
+Related options:
+
+* ``[pets_detection] detectors`` must contain ``pacemaker``.
+* ``[pets_fencing] trust_forced_down``.
 """),
 ]
 
@@ -199,4 +224,51 @@ The host is not powered on again, or off: somebody has to look at its console.
 """),
 ]
 
-OPTS = DEVICES + SEQUENCE + STORM + RETURN
+LIMITS = [
+    cfg.IntOpt('day_hosts', default=10, min=1, max=100000, help="""
+Hosts that all engines together may power off within 24 hours.
+
+What kills hosts one after the other is no storm, and stays below its limit:
+a mistake in a configuration, a network that fails rack by rack, a bug of ours.
+Above this limit a person has to look, and to say ``nova-manage pets approve``
+or ``nova-manage pets fence``. Ten is more than a cloud of a hundred hosts
+loses in a day that nobody should look at; hosts that were powered off within
+the day already, and those that are proven off otherwise, go on.
+
+Counted in the history in the database, by its clock, so that no restart
+begins it anew; ``nova-manage pets purge`` of the last day does. Engines that
+begin in the same moment may exceed it by one each.
+
+Related options:
+
+* ``[pets_fencing] day_share``: the larger of both limits counts.
+* ``[pets_fencing] storm_hosts`` for many at once.
+"""),
+    cfg.FloatOpt('day_share', default=0.1, min=0, max=1, help="""
+Share of all hosts that may be powered off within 24 hours. Unit: 1 is all
+hosts.
+
+Related options:
+
+* ``[pets_fencing] day_hosts``: the larger of both limits counts.
+"""),
+    cfg.FloatOpt('outage_calm', default=40.0, min=0, max=86400, help="""
+How long nothing is powered off by us after an outage of an engine's own view.
+Unit: seconds.
+
+An outage is when an engine could not read its database or a cell, or no
+conductor answered, for at least ``[pets] claim_ttl``. What was cut off by the
+same trouble comes back one by one: oslo.messaging waits for up to 30 seconds
+between its attempts to reach a broker, and the next heartbeat follows within
+``[DEFAULT] report_interval``; that makes 40. Hosts that are proven off
+otherwise are recovered meanwhile, and ``nova-manage pets fence`` does not
+wait.
+
+Related options:
+
+* ``[pets_fencing] startup_grace`` after all engines were away.
+* ``[pets] claim_ttl``.
+"""),
+]
+
+OPTS = DEVICES + SEQUENCE + EVENTS + STORM + LIMITS + RETURN

@@ -6,9 +6,11 @@ Touches one thing outside: whether the kill switch file is there.
 
 import dataclasses
 import os
+import shlex
 
 from oslo_config import cfg
 
+from nova_pets import exception
 from nova_pets.conf import check
 from nova_pets.model import policy
 from nova_pets.model import states
@@ -27,6 +29,12 @@ OPTION_OF = {
     'storm_hosts': ('pets_fencing', 'storm_hosts'),
     'storm_share': ('pets_fencing', 'storm_share'),
     'storm_window_s': ('pets_fencing', 'storm_window'),
+    'day_hosts': ('pets_fencing', 'day_hosts'),
+    'day_share': ('pets_fencing', 'day_share'),
+    'outage_calm_s': ('pets_fencing', 'outage_calm'),
+    'power_max_age_s': ('pets_detection', 'power_max_age'),
+    'kdump_wait_s': ('pets_detection', 'kdump_wait'),
+    'kdump_limit_s': ('pets_detection', 'kdump_limit'),
     'startup_grace_s': ('pets_fencing', 'startup_grace'),
     'power_on': ('pets_fencing', 'power_on'),
     'power_on_wait_s': ('pets_fencing', 'power_on_wait'),
@@ -57,11 +65,28 @@ def build_policy(conf: cfg.ConfigOpts) -> policy.Policy:
               for field, (group, name) in OPTION_OF.items()}
     values['mode'] = states.Mode(values['mode'])
     values['power_on'] = states.PowerOn(values['power_on'])
+    values['trusted_events'] = frozenset(conf.pets_fencing.trusted_events)
+    values['listens_for_kdump'] = 'kdump' in conf.pets_detection.detectors
     values['report_interval_s'] = float(check.report_interval_s(conf))
     result = policy.Policy(**values)
     if result.mode is states.Mode.ACT and check.invalid(conf):
         result = dataclasses.replace(result, mode=states.Mode.OBSERVE)
     return result
+
+
+def pacemaker_prefix(conf: cfg.ConfigOpts) -> tuple[str, ...]:
+    """Return the words that lead to stonith_admin.
+
+    :raises ConfigInvalid: a quote that does not end.
+    """
+    value = conf.pets_detection.pacemaker_prefix
+    try:
+        return tuple(shlex.split(value))
+    except ValueError as error:
+        raise exception.ConfigInvalid(
+            option='[pets_detection] pacemaker_prefix',
+            expected='words as in a shell', found=f'{value!r} ({error})'
+        ) from None
 
 
 def tenant_settings(conf: cfg.ConfigOpts) -> frozenset[str]:

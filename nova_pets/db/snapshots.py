@@ -59,7 +59,7 @@ class SnapshotRows:
 
     def snapshot(self) -> snapshot_model.StoreSnapshot:
         """Read everything: in one statement when nothing is wrong and
-        nothing has changed, in four when that is not sure, in up to six
+        nothing has changed, in four when that is not sure, in up to seven
         otherwise.
 
         A row of another version that this one cannot read is left out and
@@ -103,6 +103,8 @@ class SnapshotRows:
             engines=found_engines, hosts=found_hosts,
             recoveries=tuple(recoveries), attempts=tuple(attempts),
             controls=tuple(controls),
+            fenced_today=frozenset() if is_up else _fenced_today(
+                conn, found_engines),
             pets_by_host={} if is_up else _pets_by_host(conn),
             problems=tuple(problems))
 
@@ -156,6 +158,26 @@ def _recoveries(conn: sa.Connection, problems: list[str]
             problems.append(str(error))
             doubtful.add(row.recovery_id)
     return [one for one in found if one.id not in doubtful], attempts
+
+
+def _fenced_today(conn: sa.Connection,
+                  engines: tuple[records.Engine, ...]) -> frozenset[str]:
+    """Return whom engines began to power off by themselves within a day.
+
+    The day ends when an engine last renewed its claims. All times are the
+    database's; a step of its clock moves the window.
+    """
+    event = models.EVENTS
+    now = max((engine.renewed_at for engine in engines
+               if engine.renewed_at is not None), default=None)
+    if now is None:
+        return frozenset()
+    began = now - snapshot_model.DAY
+    return frozenset(conn.execute(
+        sa.select(event.c.host).distinct()
+        .where(event.c.code == snapshot_model.OWN_FENCE)
+        .where(event.c.at >= began)
+        .where(event.c.host.is_not(None))).scalars())
 
 
 def _pets_by_host(conn: sa.Connection) -> dict[str, int]:

@@ -3,8 +3,10 @@
 
 A detector is built by wiring with what it needs handed in (settings, the
 compute door); it reads no CONF. ``look`` may block up to its own timeout and
-is called from worker threads, for suspects only unless ``always`` is True.
-It raises nothing: what it cannot find out is Sign.UNKNOWN.
+is called from worker threads, for hosts that are silent or in trouble only.
+It raises nothing: what it cannot find out is Sign.UNKNOWN. ``refresh`` is
+called about every ``refresh_s`` by an engine that observes, also while all is
+well, for what has to be known before a host falls silent.
 """
 
 import abc
@@ -29,13 +31,30 @@ class Look:
 
     sign: states.Sign
     detail: str
+    event: str = ''
+    """One of model/observations.EVENTS: what it has seen happen; '' for a
+    plain answer."""
 
 
 class Detector(abc.ABC):
     name: str = ''
     path: states.WitnessPath
     always = False
+    is_slow = False
+    """Its answers take as long as a device likes: few are asked for at once,
+    so that they keep no other witness waiting."""
+    refresh_s: float | None = None
+    """None: there is nothing to refresh."""
 
     @abc.abstractmethod
     def look(self, target: Target) -> Look:
         ...
+
+    def refresh(self) -> None:
+        """Read what has to be known before trouble begins; may block as
+        ``look`` may."""
+        return
+
+    def problem(self) -> str | None:
+        """Return what keeps it from seeing anything, for people."""
+        return None

@@ -69,6 +69,8 @@ class Guarded(base.Detector):
         self.name = detector.name
         self.path = detector.path
         self.always = detector.always
+        self.is_slow = detector.is_slow
+        self.refresh_s = detector.refresh_s
 
     def look(self, target: base.Target) -> base.Look:
         try:
@@ -81,3 +83,9 @@ class Guarded(base.Detector):
         if not isinstance(look, base.Look):
             return base.Look(states.Sign.UNKNOWN, 'detector gave no answer')
         return look
+
+    def refresh(self) -> None:
+        self.detector.refresh()
+
+    def problem(self) -> str | None:
+        return self.detector.problem()

@@ -6,8 +6,6 @@ monotonic clock. What could not be read is absent, never guessed.
 """
 
 import collections
-import collections.abc
-import itertools
 import logging
 import math
 
@@ -18,12 +16,13 @@ from nova_pets.detectors import base as detectors_base
 from nova_pets.engine import memory as memory_module
 from nova_pets.engine import ports
 from nova_pets.engine import tagging
+from nova_pets.engine import witnesses as witnesses_module
 from nova_pets.model import observations
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
-from nova_pets.planning import safety
+from nova_pets.planning import detection
 from nova_pets.planning import storms
 
 LOG = logging.getLogger(__name__)
@@ -31,17 +30,17 @@ LOG = logging.getLogger(__name__)
 H = states.HostState
 C = states.ControlKind
 
-PROBE_EVERY_S = 1.0
-ADDRESSES_EVERY_S = 60.0
 CONDUCTORS_EVERY_S = 10.0
 PING_CONDUCTOR_S = 5.0
-REFERENCES = 3
-"""Living hosts that the witnesses are tried on while some host is not up."""
+SLOW_AT_ONCE = 8
+"""Looks of slow witnesses under way at once: a quarter of the threads of an
+engine (wiring.WORKERS), so that dead devices keep nobody waiting."""
+SLOW_EVERY_S = 2.0
+SLOW_WATCH_S = 10.0
+"""How often a slow witness is asked while a verdict may depend on it, and
+otherwise: some BMCs lock up when they are asked often."""
 OPERATOR_EVERY_S = 5.0
 """How often the traces of recoveries that need an operator are read."""
-
-_WATCHED = frozenset(H) - {H.UP, H.VACATED}
-"""States in which every witness is asked all the time."""
 
 
 class Collector:
@@ -53,7 +52,8 @@ class Collector:
                  tags: tagging.Tagging):
         self._store = store
         self._door = door
-        self.detectors = detectors
+        self.witnesses = witnesses_module.Witnesses(
+            door, detectors, clock, memory, workers)
         self._fencer = fencer
         self._clock = clock
         self._memory = memory
@@ -61,8 +61,6 @@ class Collector:
         self._tags = tags
         self._services: dict[str, observations.Service] = {}
         self._cells: list[observations.Cell] = []
-        self._addresses: dict[str, str] = {}
-        self._addresses_at: float | None = None
         self._conductors: dict[str, tuple[int, float]] = {}
         self._conductors_at: float | None = None
         self._conductor_answered: tuple[bool, float] | None = None
@@ -91,8 +89,10 @@ class Collector:
         is_troubled = any(row.state is not H.UP for row in rows.values())
         self._notice_trouble(is_troubled)
         self._read_conductors(is_troubled)
-        references = self._references(rows, policy) if is_troubled else []
-        self._probe(rows, policy, references)
+        references = self.witnesses.references(
+            rows, self._services, policy) if is_troubled else []
+        self.witnesses.refresh()
+        self.witnesses.probe(rows, policy, references, self._cells)
         live = frozenset(engine.id for engine in stored.engines)
         busy = self._workers.busy()
         new_orders = self._new_orders(stored)
@@ -100,10 +100,15 @@ class Collector:
         troubled = [name for name, row in rows.items()
                     if row.state is not H.UP]
         why_not_sane = (self._why_not_sane(policy, is_troubled) or
-                        self._why_blind(references, policy))
+                        self.witnesses.why_blind(references, policy))
+        now = self._clock.monotonic()
+        heard_dumping = frozenset(
+            name for name, row in rows.items() if row.state is not H.UP and
+            detection.hears_dump(self._memory.evidence(name, now), policy))
+        dumping = heard_dumping | _dumping_by_peers(stored, me)
         return snapshot.Snapshot(
             me=me, is_sane=not why_not_sane, why_not_sane=why_not_sane,
-            hosts={name: self._host_view(row, stored, policy)
+            hosts={name: self._host_view(row, stored, policy, dumping)
                    for name, row in rows.items()},
             recoveries=recoveries, controls=stored.controls,
             live_engines=live,
@@ -113,6 +118,8 @@ class Collector:
             can_power_on=self._fencer.can_power_on(troubled),
             ladders=self._fencer.ladders(troubled),
             has_orders_to_open=new_orders,
+            fenced_today=stored.fenced_today,
+            heard_dumping=heard_dumping,
             conductors_silent=self._silent_conductors(policy))
 
     # -- hosts ---------------------------------------------------------------
@@ -151,7 +158,8 @@ class Collector:
         return rows
 
     def _host_view(self, row: records.Host, stored: snapshot.StoreSnapshot,
-                   policy: policy_model.Policy) -> snapshot.HostView:
+                   policy: policy_model.Policy, dumping: frozenset[str]
+                   ) -> snapshot.HostView:
         now = self._clock.monotonic()
         service = self._services.get(row.host)
         if row.state in storms.DOWN:
@@ -175,6 +183,8 @@ class Collector:
                 ('host', row.host),
                 (row.epoch, row.state, row.fence_attempts), now),
             power_off_s=self._memory.power_off_s(row.host, now),
+            dumping_s=self._memory.dumping_s(row.host, now)
+            if row.host in dumping else None,
             is_opened=self._memory.is_opened(
                 row.host, (row.epoch, row.state)),
             open_recoveries=sum(1 for recovery in stored.recoveries
@@ -191,78 +201,6 @@ class Collector:
         except exception.NovaUnavailable:
             return False
 
-    # -- witnesses -----------------------------------------------------------
-
-    def _references(self, rows: dict[str, records.Host],
-                    policy: policy_model.Policy) -> list[str]:
-        """Return some hosts whose heartbeat moves: whoever does not see
-        those may not say that another one is silent."""
-        moving_s = 0.75 * policy.suspect_heartbeats * policy.report_interval_s
-        found = (name for name, row in sorted(rows.items())
-                 if row.state is H.UP and name in self._services and
-                 self._memory.silent_s(name, row.cell_uuid) < moving_s)
-        return list(itertools.islice(found, REFERENCES))
-
-    def _probe(self, rows: dict[str, records.Host],
-               policy: policy_model.Policy, references: list[str]) -> None:
-        """Send the witnesses out to whoever is silent or in trouble, and
-        those of the machine itself to the references, too."""
-        suspect_s = policy.suspect_heartbeats * policy.report_interval_s
-        for name, row in sorted(rows.items()):
-            silent_s = self._memory.silent_s(name, row.cell_uuid)
-            if row.state in _WATCHED or silent_s >= 0.75 * suspect_s:
-                self._send_out(row, self.detectors)
-            elif name in references:
-                self._send_out(row, tuple(
-                    detector for detector in self.detectors
-                    if detector.path is states.WitnessPath.HOST))
-
-    def _send_out(self, row: records.Host,
-                  detectors: tuple[detectors_base.Detector, ...]) -> None:
-        now = self._clock.monotonic()
-        target = detectors_base.Target(
-            row.host, row.cell_uuid, self._address(row.host))
-        for detector in detectors:
-            key = ('probe', (row.host, detector.name))
-            if self._memory.is_quiet(key, now):
-                continue
-            self._memory.quiet(key, now + PROBE_EVERY_S)
-            self._workers.submit(key, self._look(detector, target))
-
-    def _why_blind(self, references: list[str],
-                   policy: policy_model.Policy) -> str:
-        now = self._clock.monotonic()
-        return safety.why_blind(
-            {name: self._memory.evidence(name, now) for name in references},
-            policy)
-
-    def _look(self, detector: detectors_base.Detector,
-              target: detectors_base.Target
-              ) -> collections.abc.Callable[[], None]:
-        def call() -> None:
-            started = self._clock.monotonic()
-            self._memory.heard(target.host, detector, detector.look(target),
-                               started)
-        return call
-
-    def _address(self, host: str) -> str | None:
-        now = self._clock.monotonic()
-        if (self._addresses_at is None or host not in self._addresses or
-                now - self._addresses_at > ADDRESSES_EVERY_S):
-            is_recent = (self._addresses_at is not None and
-                         now - self._addresses_at < PROBE_EVERY_S)
-            if not is_recent:
-                self._read_addresses()
-        return self._addresses.get(host)
-
-    def _read_addresses(self) -> None:
-        self._addresses_at = self._clock.monotonic()
-        for cell in self._cells:
-            try:
-                self._addresses.update(self._door.host_addresses(cell.uuid))
-            except exception.NovaUnavailable as error:
-                LOG.warning('cell %s: %s', cell.name, error)
-
     # -- my own view ---------------------------------------------------------
 
     def _notice_trouble(self, is_troubled: bool) -> None:
@@ -276,7 +214,8 @@ class Collector:
 
     def _read_conductors(self, is_troubled: bool) -> None:
         now = self._clock.monotonic()
-        every_s = PROBE_EVERY_S if is_troubled else CONDUCTORS_EVERY_S
+        every_s = (witnesses_module.PROBE_EVERY_S if is_troubled
+                   else CONDUCTORS_EVERY_S)
         if (self._conductors_at is None or
                 now - self._conductors_at >= every_s):
             try:
@@ -395,3 +334,15 @@ class Collector:
             except exception.NovaUnavailable as error:
                 LOG.warning('%s', error)
         return traces
+
+
+def _dumping_by_peers(stored: snapshot.StoreSnapshot, me: str
+                      ) -> frozenset[str]:
+    """Return the hosts that living peers hear dump their memory: a crashed
+    kernel may not send to every scheduler, nor every message arrive."""
+    found: set[str] = set()
+    for peer in stored.engines:
+        heard = peer.report.get('dumping')
+        if peer.id != me and isinstance(heard, list):
+            found.update(name for name in heard if isinstance(name, str))
+    return frozenset(found)

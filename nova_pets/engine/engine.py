@@ -24,6 +24,7 @@ from nova_pets.engine import collector
 from nova_pets.engine import executor
 from nova_pets.engine import memory
 from nova_pets.engine import mending
+from nova_pets.engine import outages
 from nova_pets.engine import ports
 from nova_pets.engine import standing
 from nova_pets.engine import tagging
@@ -97,10 +98,12 @@ class Engine:
         self._tags = tagging.Tagging(store, door, tenant_settings)
         self._collector = collector.Collector(
             store, door, (), fencer, clock, self.memory, workers, self._tags)
-        self._collector.detectors = detectors(self._collector, self.memory)
+        self._collector.witnesses.detectors = detectors(
+            self._collector, self.memory)
         self._mender = mending.Mender(store, door, self.standing)
         self._auditor = auditing.Auditor(
             store, door, audits, self.standing) if audits else None
+        self._outages = outages.Outages(clock, policy)
         self._is_sane = False
         self._has_begun_audits = False
         driver = attempts.AttemptDriver(
@@ -119,6 +122,13 @@ class Engine:
 
     def cycle(self) -> float:
         """Take one turn; return the seconds until the next one is due."""
+        try:
+            return self._turn()
+        except exception.PetsException:
+            self._outages.failed()
+            raise
+
+    def _turn(self) -> float:
         self._check_schema()
         mode, why_mode = self._mode_now()
         if mode is not self._mode_said:
@@ -127,14 +137,21 @@ class Engine:
         policy = dataclasses.replace(self._policy, mode=mode)
         self.standing.renew(self._report_due(), mode)
         if not self.standing.has_slot:
-            return self._idle_turn()
+            pause_s = self._idle_turn()
+            self._outages.worked(observes=False)
+            return pause_s
         stored = self._store.snapshot()
         self.standing.watch_peers(stored.engines)
         if not self.standing.has_slot:
             return self._pace(policy)
+        snap = self._collector.collect(self.standing.id, stored, policy)
+        if snap.is_sane:
+            self._outages.worked(observes=True)
+        else:
+            self._outages.failed()
         snap = dataclasses.replace(
-            self._collector.collect(self.standing.id, stored, policy),
-            grace_s=self.standing.grace_s())
+            snap, grace_s=self.standing.grace_s(),
+            calm_s=self._outages.calm_s())
         plan = planner.plan(snap, policy)
         for action in plan.actions:
             self.executor.execute(action, snap, policy)
@@ -299,14 +316,17 @@ class Engine:
                   ) -> records.Json:
         hosts = collections.Counter(
             str(view.row.state) for view in snap.hosts.values())
-        return {
+        heard = {'dumping': sorted(snap.heard_dumping)} \
+            if snap.heard_dumping else {}
+        return heard | {
             'waits': list(waits), 'mode_reason': why_mode,
             'is_sane': snap.is_sane, 'why_not_sane': snap.why_not_sane,
             'hosts': dict(sorted(hosts.items())),
             'recoveries': len(snap.recoveries),
             'is_warm': snap.grace_s <= 0,
             'problems': [problem for problem in
-                         (self._fencer.problem(), *stored.problems)
+                         (self._fencer.problem(), *stored.problems,
+                          *self._collector.witnesses.problems())
                          if problem],
             'bindings_digest': self._fencer.digest()}
 

@@ -30,6 +30,9 @@ class Memory:
         self._has_moved: set[str] = set()
         self._read_at: dict[str, float] = {}
         self._words: dict[tuple[str, str], _Word] = {}
+        self._life_at: dict[str, float] = {}
+        self._dumping: dict[str, tuple[float, float]] = {}
+        """{host: (silent from, dumping from)}"""
         self._down_at: dict[str, float] = {}
         self._power_off_at: dict[str, float] = {}
         self._since: dict[typing.Any, tuple[typing.Any, float]] = {}
@@ -74,6 +77,15 @@ class Memory:
         with self._lock:
             return host in self._has_moved
 
+    def alive_at(self, host: str) -> float | None:
+        """When the host was last seen alive, by its heartbeat or by any
+        witness; None: it was not read yet."""
+        with self._lock:
+            known = self._counts.get(host)
+            if known is None:
+                return None
+            return max(known[1], self._life_at.get(host, known[1]))
+
     def count(self, host: str) -> int | None:
         with self._lock:
             known = self._counts.get(host)
@@ -108,6 +120,8 @@ class Memory:
                                else started)
             self._words[key] = _Word(look, detector.path, started,
                                      silent_from)
+            if look.sign is states.Sign.LIFE:
+                self._life_at[host] = started
 
     def evidence(self, host: str, now: float
                  ) -> tuple[observations.Evidence, ...]:
@@ -116,9 +130,21 @@ class Memory:
                 detector=name, path=word.path, sign=word.look.sign,
                 detail=word.look.detail, age_s=now - word.at,
                 silent_s=(word.at - word.silent_from
-                          if word.silent_from is not None else 0.0))
+                          if word.silent_from is not None else 0.0),
+                event=word.look.event)
                 for (of, name), word in sorted(self._words.items())
                 if of == host)
+
+    def dumping_s(self, host: str, now: float) -> float:
+        """Seconds since it was first asked so in the present silence of the
+        heartbeat: a pause of the messages does not begin it anew."""
+        with self._lock:
+            silent_from = self._counts[host][1] if host in self._counts \
+                else -math.inf
+            known = self._dumping.get(host)
+            if known is None or known[0] != silent_from:
+                known = self._dumping[host] = (silent_from, now)
+            return now - known[1]
 
     def forget_words(self, host: str) -> None:
         with self._lock:

@@ -27,6 +27,17 @@ class Service:
     disabled: bool
 
 
+SWITCHED_OFF = 'switched_off'
+"""Somebody else's fencing switched the host off, after it fell silent, and
+switched nothing on since."""
+RESET = 'reset'
+"""Somebody else's fencing reset it, or switched it on, after it fell silent:
+it may be back up."""
+DUMPING = 'dumping'
+"""Its kernel has crashed and says that it writes its memory to a disk."""
+EVENTS = frozenset({SWITCHED_OFF, RESET, DUMPING})
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Evidence:
     """One witness's word about one host."""
@@ -41,6 +52,8 @@ class Evidence:
     engine's own monotonic clock."""
     silent_s: float = 0.0
     """For SILENT: seconds this witness has been silent in a row."""
+    event: str = ''
+    """One of EVENTS, or ''."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

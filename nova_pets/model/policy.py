@@ -36,6 +36,15 @@ class Policy:
     """A host-level witness must have been silent this long in a row."""
     evidence_max_age_s: float = 5.0
     """Older answers of a witness say nothing."""
+    power_max_age_s: float = 20.0
+    """The same for the power of a machine."""
+    kdump_wait_s: float = 30.0
+    """While messages of dumping machines are listened for, nothing is
+    powered off before it was silent for so long."""
+    kdump_limit_s: float = 600.0
+    """The longest that a machine is left to dump its memory."""
+    listens_for_kdump: bool = False
+    """Detector kdump is among the witnesses."""
     # fencing
     fence_timeout_s: float = 90.0
     fence_attempts: int = 3
@@ -43,12 +52,20 @@ class Policy:
     fence_fresh_s: float = 5.0
     """Before an evacuate the power was read OFF within this time."""
     trust_forced_down: bool = False
+    trusted_events: frozenset[str] = frozenset()
+    """Which of observations.EVENTS are a proof: switched_off, or none."""
     storm_hosts: int = 3
     storm_share: float = 0.3
     """At most max(storm_hosts, storm_share of the hosts) of a cell, and of
     all cells, may be newly silent for a power-off by us."""
     storm_window_s: float = 60.0
     """Who is back counts for so long."""
+    day_hosts: int = 10
+    day_share: float = 0.1
+    """At most max(day_hosts, day_share of the hosts) are powered off by us
+    within 24 hours."""
+    outage_calm_s: float = 40.0
+    """No power-off by us so soon after an outage of this engine's view."""
     startup_grace_s: float = 120.0
     """No power-off by us so soon after all engines were away."""
     power_on: states.PowerOn = states.PowerOn.MANUAL

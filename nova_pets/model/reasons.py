@@ -133,6 +133,27 @@ REASONS: dict[str, Reason] = {
         'all engines were away until a moment ago: no power-off by us before '
         'hosts that still boot had the time to',
         ('nova-manage pets fence {host} --reason "..."',)),
+    'recent_outage': Reason(
+        'this engine did not trust its view until a moment ago: no power-off '
+        'by us before what was cut off had the time to come back',
+        ('nova-manage pets fence {host} --reason "..."',)),
+    'day_limit': Reason(
+        'as many hosts as may be were powered off by us within a day: no '
+        'further one before an operator looked',
+        ('nova-manage pets approve --host {host} --reason "..."',
+         'nova-manage pets history')),
+    'kdump': Reason(
+        'its kernel has crashed and writes its memory to a disk: it keeps '
+        'its power for that',
+        ('nova-manage pets fence {host} --reason "..."',)),
+    'kdump_wait': Reason(
+        'it may have crashed and be about to write its memory to a disk: it '
+        'keeps its power until that would have begun'),
+    'reset_after_proof': Reason(
+        'somebody else reset it or switched it on after it was proven off: '
+        'nothing is evacuated from it',
+        (_CHECK, _RELEASE,
+         'or power {host} off by hand: it is proven off anew then')),
     'storm': Reason(
         'too many hosts fell silent at once: no power-off by us before '
         'an operator looked, or it calmed down',

@@ -7,12 +7,18 @@ seconds on this engine's monotonic clock.
 """
 
 import dataclasses
+import datetime
 import math
 
 from nova_pets.model import observations
 from nova_pets.model import policy
 from nova_pets.model import records
 from nova_pets.model import states
+
+
+DAY = datetime.timedelta(hours=24)
+OWN_FENCE = 'fence_started'
+"""Code of the history line of a power-off that no person asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +35,9 @@ class StoreSnapshot:
     """All attempts of the open recoveries."""
     controls: tuple[records.Control, ...] = ()
     """Active ones."""
+    fenced_today: frozenset[str] = frozenset()
+    """Hosts that engines began to power off by themselves in the last 24
+    hours, by the database's clock; read only while some host is not up."""
     pets_by_host: dict[str, int] = dataclasses.field(default_factory=dict)
     """Tagged instances per host; read only while some host is not up."""
     problems: tuple[str, ...] = ()
@@ -71,6 +80,9 @@ class HostView:
     """Since this engine first saw (epoch, state, fence_attempts) so."""
     power_off_s: float | None = None
     """Seconds since a read-back said OFF on every device (None: not)."""
+    dumping_s: float | None = None
+    """Since some engine first heard that it dumps its memory, in this
+    silence; None: nobody hears it now."""
     is_opened: bool = False
     """This engine has read its instances and opened the records in its
     present (epoch, state)."""
@@ -131,5 +143,12 @@ class Snapshot:
     grace_s: float = 0.0
     """Seconds left in which nothing is powered off by us: all engines were
     away until a moment ago."""
+    calm_s: float = 0.0
+    """Seconds left in which nothing is powered off by us: this engine's view
+    was not to be trusted until a moment ago."""
+    fenced_today: frozenset[str] = frozenset()
+    """Hosts that were powered off by us within a day, by any engine."""
+    heard_dumping: frozenset[str] = frozenset()
+    """Hosts that this engine itself hears dump their memory."""
     conductors_silent: frozenset[str] = frozenset()
     """Conductor hosts whose service row stands still."""

@@ -14,7 +14,7 @@ from nova_pets.model import policy as policy_model
 from nova_pets.model import snapshot
 from nova_pets.model import states
 
-HOST_LEVEL = (states.WitnessPath.HOST, states.WitnessPath.POWER)
+_HOST_LEVEL = (states.WitnessPath.HOST, states.WitnessPath.POWER)
 _LIFE_LEVEL = (states.WitnessPath.HOST, states.WitnessPath.AGENT)
 
 
@@ -75,8 +75,38 @@ def lively(words: tuple[observations.Evidence, ...],
     """Return the fresh words of life. A BMC that says ON is none."""
     return [word for word in words
             if word.path in _LIFE_LEVEL and
-            word.sign is states.Sign.LIFE and
-            word.age_s <= policy.evidence_max_age_s]
+            word.sign is states.Sign.LIFE and is_fresh(word, policy)]
+
+
+def is_fresh(word: observations.Evidence, policy: policy_model.Policy
+             ) -> bool:
+    """True where an answer is young enough to say something; a BMC takes
+    longer for one."""
+    if word.path is states.WitnessPath.POWER:
+        return word.age_s <= policy.power_max_age_s
+    return word.age_s <= policy.evidence_max_age_s
+
+
+def is_host_level(word: observations.Evidence) -> bool:
+    """True where a witness speaks of the machine, not of nova-compute: its
+    own answer, its power, or that somebody else's fencing switched it
+    off."""
+    return (word.path in _HOST_LEVEL or
+            word.event == observations.SWITCHED_OFF)
+
+
+def has_event(view: snapshot.HostView, event: str,
+              policy: policy_model.Policy) -> bool:
+    """True while some witness says that this happened in this silence."""
+    return any(word.event == event and is_fresh(word, policy)
+               for word in view.evidence)
+
+
+def hears_dump(words: tuple[observations.Evidence, ...],
+               policy: policy_model.Policy) -> bool:
+    """True while a witness hears the host dump its memory."""
+    return any(word.event == observations.DUMPING and
+               is_fresh(word, policy) for word in words)
 
 
 def all_silent(view: snapshot.HostView, policy: policy_model.Policy) -> bool:
@@ -86,16 +116,16 @@ def all_silent(view: snapshot.HostView, policy: policy_model.Policy) -> bool:
 
 def _host_level_silence(view: snapshot.HostView,
                         policy: policy_model.Policy) -> bool:
-    return any(word.path in HOST_LEVEL and
+    return any(is_host_level(word) and
                word.sign is states.Sign.SILENT and
-               word.age_s <= policy.evidence_max_age_s and
+               is_fresh(word, policy) and
                word.silent_s >= policy.witness_silence_s
                for word in view.evidence)
 
 
 def _host_level_asked(view: snapshot.HostView) -> bool:
     """A witness is at it (its silence is only too young to count)."""
-    return any(word.path in HOST_LEVEL and
+    return any(is_host_level(word) and
                word.sign is states.Sign.SILENT for word in view.evidence)
 
 

@@ -58,9 +58,12 @@ def outside_proof(view: snapshot.HostView, snap: snapshot.Snapshot,
     forced_by_others = (view.service is not None and
                         view.service.forced_down and
                         not view.row.forced_down)
-    has_event = view.row.state in (H.DOWN, H.UNPROVEN)
-    if (policy.trust_forced_down and forced_by_others and is_silent and
-            has_event):
+    has_epoch = view.row.state in (H.DOWN, H.UNPROVEN)
+    is_trusted = (
+        (policy.trust_forced_down and forced_by_others) or
+        any(detection.has_event(view, event, policy)
+            for event in sorted(policy.trusted_events)))
+    if is_trusted and is_silent and has_epoch:
         return [host_moves.move(view, 'external_proof', 'external_off', policy,
                       proof=states.ProofKind.EXTERNAL)]
     return []

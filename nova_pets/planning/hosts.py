@@ -64,6 +64,9 @@ def _suspect(view: snapshot.HostView, snap: snapshot.Snapshot,
         if not snap.is_sane:
             return _hold(view, 'own_view', snap.why_not_sane)
         return [_move(view, 'verdict_down', judgement.reason, policy)]
+    if safety.why_wait_for_dump(view, policy) == 'kdump':
+        # The kernel that makes the dump may refuse connections.
+        return _hold(view, 'kdump', _why_held('kdump', view, snap, policy))
     climbed = ladder.climb(view, snap, policy)
     if climbed is not None:
         return climbed
@@ -117,8 +120,15 @@ def _why_held(reason: str, view: snapshot.HostView,
         return ''
     if reason == 'storm':
         return storms.why_storm(view.row.cell_uuid, snap, policy)
+    if reason == 'day_limit':
+        return storms.why_enough_today(view.row.host, snap, policy)
     return {'own_view': snap.why_not_sane,
-            'starting': f'for another {snap.grace_s:.0f} s'}.get(reason, '')
+            'starting': f'for another {snap.grace_s:.0f} s',
+            'recent_outage': f'for another {snap.calm_s:.0f} s',
+            'kdump': f'heard for {view.dumping_s or 0:.0f} s: until its '
+                     f'messages stop, at most {policy.kdump_limit_s:.0f} s',
+            'kdump_wait': f'silent for {view.silent_s:.0f} s of '
+                          f'{policy.kdump_wait_s:.0f} s'}.get(reason, '')
 
 
 def _fencing(view: snapshot.HostView, snap: snapshot.Snapshot,

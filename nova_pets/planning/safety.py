@@ -38,9 +38,9 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
                   by_ladder: bool = False) -> str | None:
     """Return why no power-off may be sent to this host now.
 
-    An operator's order passes the grace after a start, storms, maintenance
-    and disabled services, but never a moving heartbeat, an untrusted view, or
-    observe mode.
+    An operator's order passes the grace after a start or an outage, storms,
+    the limit of a day, a memory dump, maintenance and disabled services, but
+    never a moving heartbeat, an untrusted view, or observe mode.
 
     :param by_ladder: its bindings let it be fenced although the machine
         answers (planning/ladder.py); nothing else is passed.
@@ -59,6 +59,8 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
         return judgement.reason
     if snap.grace_s > 0:
         return 'starting'
+    if snap.calm_s > 0:
+        return 'recent_outage'
     row = view.row
     if control_for(snap.controls, states.ControlKind.MAINTENANCE,
                    host=row.host):
@@ -68,11 +70,29 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
     if control_for(snap.controls, states.ControlKind.PAUSE, host=row.host,
                    cell_uuid=row.cell_uuid):
         return 'paused'
+    waiting = why_wait_for_dump(view, policy)
+    if waiting:
+        return waiting
     approved = control_for(snap.controls, states.ControlKind.APPROVAL,
                            host=row.host, cell_uuid=row.cell_uuid)
     counts = approved is not None and approved.epoch in (None, row.epoch)
     if storms.why_storm(row.cell_uuid, snap, policy) and not counts:
         return 'storm'
+    if storms.why_enough_today(row.host, snap, policy) and not counts:
+        return 'day_limit'
+    return None
+
+
+def why_wait_for_dump(view: snapshot.HostView, policy: policy_model.Policy
+                      ) -> str | None:
+    """Return why a crashed host keeps its power a little longer: it writes
+    its memory to a disk, or may be about to. Anybody can forge what says so,
+    so each delay has an end."""
+    if (view.dumping_s is not None and
+            view.dumping_s < policy.kdump_limit_s):
+        return 'kdump'
+    if policy.listens_for_kdump and view.silent_s < policy.kdump_wait_s:
+        return 'kdump_wait'
     return None
 
 
@@ -86,13 +106,12 @@ def sign_of_life(words: tuple[observations.Evidence, ...],
     :param words: of the host's witnesses, right before the request. Without
         a fresh one of the machine itself nothing is known, so no.
     """
-    fresh = [word for word in words
-             if word.age_s <= policy.evidence_max_age_s]
     for word in detection.lively(words, policy):
         if by_ladder and word.path is states.WitnessPath.HOST:
             continue
         return f'{word.detector} sees life: {word.detail}'
-    if not any(word.path in detection.HOST_LEVEL for word in fresh):
+    if not any(detection.is_host_level(word) and
+               detection.is_fresh(word, policy) for word in words):
         return 'no witness has looked at the machine lately'
     return None
 
@@ -131,6 +150,10 @@ def why_not_trust_proof(view: snapshot.HostView,
               if word.age_s < view.state_s]
     if view.count_moved or lively:
         return 'life_after_proof'
+    if (view.row.proof is states.ProofKind.EXTERNAL and
+            policy.trusted_events and
+            detection.has_event(view, observations.RESET, policy)):
+        return 'reset_after_proof'
     return None
 
 

@@ -6,6 +6,7 @@ or broker holds back nobody elsewhere; two such cells at once are rather this
 engine's view, or what both need, and hold back everybody. Who was down and is
 back counts as long as the window: a network that comes and goes is a storm
 too, and one ends only after a calm as long. Who is proven off counts no more.
+What goes on slowly is no storm; a limit for a day stops it.
 Source: design.md, section 3.
 """
 
@@ -53,6 +54,23 @@ def why_storm(cell_uuid: str, snap: snapshot.Snapshot,
         return (f'{others} of {hosts} hosts {are}: at most '
                 f'{limit(policy, hosts)} may')
     return ''
+
+
+def day_limit(policy: policy_model.Policy, hosts: int) -> int:
+    """Return how many of so many hosts we may power off within a day."""
+    return max(policy.day_hosts, int(policy.day_share * hosts))
+
+
+def why_enough_today(host: str, snap: snapshot.Snapshot,
+                     policy: policy_model.Policy) -> str:
+    """Return why no further host may be powered off by us today; '' for a
+    host that counts already, and below the limit."""
+    number = len(snap.fenced_today)
+    if host in snap.fenced_today or number < day_limit(policy,
+                                                       len(snap.hosts)):
+        return ''
+    return (f'{number} of {len(snap.hosts)} hosts were powered off by us '
+            f'within a day: at most {day_limit(policy, len(snap.hosts))} may')
 
 
 def _counts(view: snapshot.HostView, policy: policy_model.Policy) -> bool:

@@ -16,6 +16,7 @@ import typing
 
 from nova_pets import exception
 from nova_pets.model import records
+from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.simulator import memory_rows
 from nova_pets.simulator import tables as tables_
@@ -59,6 +60,8 @@ class MemoryDatabase:
         """{recovery id: ids of its attempts}"""
         self.request: dict[str, int] = {}
         """{request id: id of its attempt}"""
+        self.own_fences: dict[int, records.Event] = {}
+        """{id: line of history}: the power-offs that no person asked for."""
         self._derived: dict[str, dict[typing.Any, typing.Any]] = {}
         """{table: {by whom: what was made of its rows}}: gone when one
         changes."""
@@ -67,6 +70,7 @@ class MemoryDatabase:
             tables.watch(name, self._forget_derived(name))
         self._follow(RECOVERIES, self._see_recovery)
         self._follow(ATTEMPTS, self._see_attempt)
+        self._follow(EVENTS, self._see_event)
 
     def now(self) -> datetime.datetime:
         return self._epoch + datetime.timedelta(seconds=self.tables.now())
@@ -151,6 +155,12 @@ class MemoryDatabase:
             self.open_recovery[new.instance_uuid] = key
         # The attempts shown are those of the open recoveries.
         self._derived.pop(ATTEMPTS, None)
+
+    def _see_event(self, key: typing.Any, old: records.Event | None,
+                   new: records.Event | None) -> None:
+        self.own_fences.pop(key, None)
+        if new is not None and new.code == snapshot.OWN_FENCE:
+            self.own_fences[key] = new
 
     def _see_attempt(self, key: typing.Any, old: records.Attempt | None,
                      new: records.Attempt | None) -> None:

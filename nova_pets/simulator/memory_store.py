@@ -43,8 +43,10 @@ class MemoryStore(memory_fleet.EngineRows, memory_fleet.HostRows,
         database = self._database
         derive = database.derive
         by_host = {}
+        fenced_today: frozenset[str] = frozenset()
         if derive(memory_database.HOSTS, _is_any_not_up):
             by_host = dict(derive(memory_database.INSTANCES, _by_host))
+            fenced_today = _fenced_today(database)
         return snapshot.StoreSnapshot(
             engines=derive(memory_database.ENGINES,
                            memory_fleet.living_engines),
@@ -52,7 +54,7 @@ class MemoryStore(memory_fleet.EngineRows, memory_fleet.HostRows,
             recoveries=derive(memory_database.RECOVERIES, _open_recoveries),
             attempts=derive(memory_database.ATTEMPTS, _attempts_of_open),
             controls=derive(memory_database.CONTROLS, _active_controls),
-            pets_by_host=by_host)
+            pets_by_host=by_host, fenced_today=fenced_today)
 
     def now(self) -> datetime.datetime:
         return self._database.now()
@@ -61,6 +63,20 @@ class MemoryStore(memory_fleet.EngineRows, memory_fleet.HostRows,
 def _is_any_not_up(database: memory_database.MemoryDatabase) -> bool:
     return any(row.state is not states.HostState.UP
                for row in database.hosts.values())
+
+
+def _fenced_today(database: memory_database.MemoryDatabase
+                  ) -> frozenset[str]:
+    now = max((engine.renewed_at for engine in database.engines.values()
+               if not engine.deposed and engine.renewed_at is not None),
+              default=None)
+    if now is None:
+        return frozenset()
+    began = now - snapshot.DAY
+    return frozenset(
+        event.host for event in database.own_fences.values()
+        if event.host is not None and event.at is not None
+        and event.at >= began)
 
 
 def _hosts(database: memory_database.MemoryDatabase

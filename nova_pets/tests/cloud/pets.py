@@ -78,7 +78,9 @@ class PetsCloud(embedded.EmbeddedCloud):
             'allow_fake': True, 'fence_timeout': 10, 'fence_retry': 1,
             'query_timeout': 2, 'read_interval': 2,
             # It is always young.
-            'startup_grace': 0}
+            'startup_grace': 0,
+            # Its databases and its broker are made to fail.
+            'outage_calm': 0}
         values['pets_scheduler'] = {'periodic_spacing': 0.5}
         for group, options in self._pets.items():
             values.setdefault(group, {}).update(options)

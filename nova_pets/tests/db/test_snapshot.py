@@ -2,12 +2,14 @@
 """One read of everything: few statements, quick, and robust."""
 
 import dataclasses
+import datetime
 import time
 
 import pytest
 
 from nova_pets.db import models
 from nova_pets.model import records
+from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.tests.db import samples
 
@@ -57,6 +59,29 @@ def test_snapshot_holds_what_is_alive_or_open(store, me):
     assert found.pets_by_host == {'host1': 2, 'host2': 1}
 
 
+def test_whom_engines_powered_off_within_a_day(db, store, me):
+    """Not when a person asked for it, and not those of yesterday."""
+    fenced(store, me)
+    for host, code in (('old', 'fence_started'), (None, 'fence_started')):
+        store.record(records.Event(code=code, host=host))
+    now = store.now()
+    db.set(models.EVENTS, at=now - snapshot.DAY - datetime.timedelta(
+        seconds=60))
+    for host, code in (('a', 'fence_started'), ('a', 'fence_started'),
+                       ('b', 'fence_started'), ('c', 'operator_fence'),
+                       ('d', 'proven_off'), (None, 'fence_started')):
+        store.record(records.Event(code=code, host=host))
+    assert store.snapshot().fenced_today == {'a', 'b'}
+    store.depose_engine(me, 0)
+    assert store.snapshot().fenced_today == frozenset()
+
+
+def test_while_all_is_well_nobody_counts_power_offs(store, me):
+    samples.host(store)
+    store.record(records.Event(code='fence_started', host='a'))
+    assert store.snapshot().fenced_today == frozenset()
+
+
 @pytest.mark.sql('counts statements')
 def test_idle_snapshot_is_four_statements(db, store, me):
     samples.host(store)
@@ -68,13 +93,13 @@ def test_idle_snapshot_is_four_statements(db, store, me):
 
 
 @pytest.mark.sql('counts statements')
-def test_busy_snapshot_is_six_statements(db, store, me):
+def test_busy_snapshot_is_seven_statements(db, store, me):
     fenced(store, me)
     for _ in range(5):
         samples.begun(store, me)
     with db.statements() as sent:
         found = store.snapshot()
-    assert len(sent) == 6
+    assert len(sent) == 7
     assert len(found.attempts) == 5
 
 

@@ -12,6 +12,7 @@ from oslo_config import generator
 import pytest
 
 import nova_pets
+from nova_pets import exception
 from nova_pets.conf import auth
 from nova_pets.conf import check
 from nova_pets.conf import opts
@@ -42,7 +43,48 @@ def test_every_field_of_the_policy_has_an_option():
     fields = {field.name for field in dataclasses.fields(
         model_policy.Policy)}
 
-    assert set(policy.OPTION_OF) | {'report_interval_s'} == fields
+    assert set(policy.OPTION_OF) | {
+        'report_interval_s', 'trusted_events', 'listens_for_kdump'} == fields
+
+
+def test_what_the_policy_makes_of_lists(load):
+    found = policy.build_policy(load(
+        '[pets_fencing]\ntrusted_events = switched_off\n'
+        '[pets_detection]\ndetectors = heartbeat,tcp,kdump\n'))
+    assert found.trusted_events == {'switched_off'}
+    assert found.listens_for_kdump
+
+
+def test_a_prefix_is_split_like_a_shell_does(load):
+    conf = load("[pets_detection]\npacemaker_prefix = ssh -i '/a b' c1\n")
+    assert policy.pacemaker_prefix(conf) == ('ssh', '-i', '/a b', 'c1')
+
+
+def test_a_prefix_with_an_open_quote_is_named(load):
+    conf = load("[pets_detection]\npacemaker_prefix = ssh 'c1\n")
+    with pytest.raises(exception.ConfigInvalid, match='pacemaker_prefix'):
+        policy.pacemaker_prefix(conf)
+    assert any('pacemaker_prefix' in text for text in check.problems(load(
+        "[pets_detection]\npacemaker_prefix = ssh 'c1\n"
+        'detectors = heartbeat,tcp,pacemaker\n')))
+
+
+@pytest.mark.parametrize('text, word', [
+    ('[pets_detection]\ndetectors = heartbeat,bmc\n', 'has bmc'),
+    ('[pets_detection]\ndetectors = heartbeat,bmc\npower_max_age = 10\n',
+     'power_max_age'),
+    ('[pets_detection]\ndetectors = heartbeat,tcp,pacemaker\n'
+     'pacemaker_prefix = /no/such/program\n', 'expected the program'),
+    ('[pets_fencing]\ntrusted_events = switched_off\n',
+     'expected pacemaker among'),
+    ('[pets_detection]\ndetectors = heartbeat,tcp,kdump\n',
+     'kdump_address'),
+    ('[pets_detection]\ndetectors = heartbeat,kdump\n',
+     'no witness of the machine'),
+])
+def test_a_witness_that_cannot_see_is_told(load, text, word):
+    assert any(word in problem for problem in check.problems(load(text)))
+    assert not any(word in problem for problem in check.problems(load()))
 
 
 def test_defaults_of_options_are_those_of_the_policy(load):

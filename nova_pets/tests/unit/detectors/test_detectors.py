@@ -244,7 +244,8 @@ def test_the_collectors_reading_is_used_when_there_is_one():
 def test_all_of_ours_are_installed_under_their_names():
     for name, cls in registry.known_detectors().items():
         assert cls.name == name
-    assert {'heartbeat', 'rpc_ping', 'tcp', 'forced_down'} <= set(
+    assert {'heartbeat', 'rpc_ping', 'tcp', 'forced_down', 'bmc',
+            'pacemaker', 'kdump'} <= set(
         registry.known_detectors())
 
 
@@ -268,7 +269,8 @@ def test_a_wrong_name_is_refused_with_the_right_ones():
     with pytest.raises(exception.ConfigInvalid) as caught:
         registry.build(['tpc'], context())
 
-    assert 'forced_down, heartbeat, rpc_ping, tcp' in str(caught.value)
+    assert ('bmc, forced_down, heartbeat, kdump, pacemaker, rpc_ping, '
+            'tcp') in str(caught.value)
     assert "found 'tpc'" in str(caught.value)
 
 

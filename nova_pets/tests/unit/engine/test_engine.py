@@ -4,6 +4,8 @@
 import pytest
 
 from nova_pets import exception
+from nova_pets.detectors import bmc
+from nova_pets.detectors import context as detectors_context
 from nova_pets.model import states
 from nova_pets.tests.unit.engine import world as world_module
 
@@ -20,15 +22,28 @@ def _state(world, host):
     return row.state if row else None
 
 
+def _witness(world, name):
+    """Makers of detectors: a probe, or the power, which the crash takes."""
+    if name == 'tcp':
+        return None
+    context = detectors_context.Context(door=None,
+                                        power=world_module.Fencer(world))
+    return lambda eyes, seen: (bmc.BmcDetector(context),)
+
+
+@pytest.mark.parametrize('witness', ['tcp', 'bmc'])
 @pytest.mark.parametrize('heartbeat_s, limit_s', [(2.0, 8.0), (10.0, 40.0)])
 @pytest.mark.parametrize('phase_s', [0.0, 0.9, 1.9])
 def test_a_dead_host_is_judged_down_in_time(make_world, heartbeat_s, limit_s,
-                                            phase_s):
+                                            phase_s, witness):
+    """specs/0010-fencing, "Detection time"."""
     world = make_world(report_interval_s=heartbeat_s)
-    engine = world.engine(witness_silence_s=2.0)
+    engine = world.engine(witness_silence_s=2.0,
+                          detectors=_witness(world, witness))
     until = world.clock.now + 3 * heartbeat_s + phase_s
     world.drive([engine], lambda: world.clock.now >= until)
     world.crash('host1')
+    world.machines['host1'].power = 'off'
     took_s = world.drive([engine], lambda: _state(world, 'host1') == 'down')
     assert took_s <= limit_s
 

@@ -4,6 +4,7 @@
 import pytest
 
 from nova_pets import exception
+from nova_pets.detectors import base as detectors_base
 from nova_pets.engine import mending as mending_module
 from nova_pets.model import actions
 from nova_pets.model import observations
@@ -36,13 +37,8 @@ def silent(bench, seconds=60.0, word=samples.SILENT_TCP):
 def hear(bench, word):
     detector = one_pet.Told()
     detector.name, detector.path = word.detector, word.path
-    bench.memory.heard('host1', detector, Look(word.sign), bench.clock.now)
-
-
-class Look:
-    def __init__(self, sign):
-        self.sign = sign
-        self.detail = ''
+    bench.memory.heard('host1', detector, detectors_base.Look(word.sign, ''),
+                       bench.clock.now)
 
 
 def down(**host):

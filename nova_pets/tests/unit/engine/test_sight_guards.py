@@ -8,6 +8,7 @@ import math
 import pytest
 
 from nova_pets import exception
+from nova_pets.detectors import base as detectors_base
 from nova_pets.engine import collector as collector_module
 from nova_pets.engine import memory as memory_module
 from nova_pets.model import observations
@@ -365,7 +366,7 @@ class Queue:
             call()
 
 
-class Witness:
+class Witness(detectors_base.Detector):
     def __init__(self, name, path, sign=SILENT):
         self.name, self.path, self.sign = name, path, sign
 

@@ -177,7 +177,11 @@ class World:
         return sql_store.SqlStore(facade, actor)
 
     def engine(self, name='a', mode=states.Mode.ACT, new_id=None, audits=None,
-               read_interval_s=300.0, **numbers):
+               read_interval_s=300.0, detectors=None, fencer=None,
+               **numbers):
+        """
+        :param detectors: (collector, memory) -> detectors; None: a probe.
+        """
         values = {'report_interval_s': self.report_interval_s,
                   'one_storage_domain': True, 'verify_watch_s': 1.0,
                   'witness_silence_s': 1.0, 'engines': 2,
@@ -187,7 +191,8 @@ class World:
         door, store = Door(self), self.store(f'engine {name}')
         built = engine.Engine(
             store=store, door=door,
-            detectors=lambda eyes, seen: (Tcp(self),), fencer=Fencer(self),
+            detectors=detectors or (lambda eyes, seen: (Tcp(self),)),
+            fencer=fencer or Fencer(self),
             clock=self.clock, workers=InlineWorkers(),
             policy=policy.Policy(**values),
             template=records.Engine(

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is asked when: slow devices keep nobody waiting."""
+
+import pytest
+
+from nova_pets.detectors import base
+from nova_pets.engine import memory as memory_module
+from nova_pets.engine import witnesses
+from nova_pets.model import observations
+from nova_pets.model import policy
+from nova_pets.model import states
+from nova_pets.tests.unit.engine import world as world_module
+from nova_pets.tests.unit.planning import samples
+
+H = states.HostState
+S = states.Sign
+
+
+class Witness(base.Detector):
+    path = states.WitnessPath.POWER
+
+    def __init__(self, name='slow', is_slow=True, refresh_s=None,
+                 problem=None, path=None):
+        self.name, self.is_slow, self.refresh_s = name, is_slow, refresh_s
+        self.path = path or self.path
+        self._problem = problem
+        self.refreshed = 0
+
+    def look(self, target):
+        return base.Look(S.SILENT, '')
+
+    def refresh(self):
+        self.refreshed += 1
+
+    def problem(self):
+        return self._problem
+
+
+class Pending:
+    """Workers that begin nothing before they are told."""
+
+    def __init__(self):
+        self.calls = {}
+
+    def submit(self, key, call):
+        if key in self.calls:
+            return False
+        self.calls[key] = call
+        return True
+
+    def busy(self):
+        return frozenset(self.calls)
+
+    def finish(self, *keys):
+        for key in keys or tuple(self.calls):
+            self.calls.pop(key)()
+
+    def hosts(self, kind='slow'):
+        return [key[0] for found, key in self.calls if found == kind]
+
+
+class Field:
+    def __init__(self, *detectors):
+        self.clock = world_module.Clock()
+        self.memory = memory_module.Memory()
+        self.workers = Pending()
+        self.witnesses = witnesses.Witnesses(
+            None, detectors, self.clock, self.memory, self.workers)
+
+    def probe(self, number=1, state=H.SUSPECT, seconds=0.0, references=()):
+        self.clock.now += seconds
+        self.witnesses.probe(
+            {f'host{index:02}': samples.host(f'host{index:02}', state)
+             for index in range(number)}, policy.Policy(),
+            list(references), [])
+        return self.workers.hosts()
+
+
+def test_a_slow_witness_is_asked_about_few_hosts_at_once():
+    field = Field(Witness(), Witness('quick', is_slow=False))
+    assert len(field.probe(30)) == witnesses.SLOW_AT_ONCE
+    assert len(field.workers.hosts('probe')) == 30
+    assert len(field.probe(30, seconds=60.0)) == witnesses.SLOW_AT_ONCE
+
+
+def test_who_waits_for_the_longest_time_is_asked_next():
+    """Dead devices of some hosts do not keep the others from being read."""
+    field = Field(Witness())
+    first = field.probe(20)
+    field.workers.finish(*[('slow', (host, 'slow')) for host in first])
+    second = field.probe(20, seconds=60.0)
+    assert set(second).isdisjoint(first)
+    field.workers.finish()
+    third = field.probe(20, seconds=60.0)
+    assert {f'host{number:02}' for number in range(16, 20)} <= set(third)
+
+
+def test_the_answer_of_one_is_not_waited_for_by_the_others():
+    field = Field(Witness())
+    field.probe(8)
+    field.workers.finish(('slow', ('host03', 'slow')))
+    assert field.memory.evidence('host03', field.clock.now)
+    assert 'host03' in field.probe(8, seconds=3.0)
+
+
+def test_who_is_being_asked_does_not_take_the_place_of_another():
+    field = Field(Witness())
+    field.probe(8)
+    field.workers.finish(('slow', ('host07', 'slow')))
+    assert 'host08' in field.probe(9, seconds=60.0)
+
+
+@pytest.mark.parametrize('state, every_s', [
+    (H.SUSPECT, 2.0), (H.DOWN, 2.0), (H.QUARANTINED, 2.0),
+    (H.UNPROVEN, 10.0), (H.FENCED, 10.0), (H.RETURNING, 10.0)])
+def test_how_often_a_device_is_asked(state, every_s):
+    field = Field(Witness())
+    field.probe(state=state)
+    field.workers.finish()
+    assert not field.probe(state=state, seconds=every_s - 0.1)
+    assert field.probe(state=state, seconds=0.1)
+
+
+def test_a_healthy_host_is_not_asked_about():
+    field = Field(Witness())
+    assert not field.probe(state=H.UP)
+    assert not field.probe(state=H.UP, references=['host00'])
+    assert not field.probe(state=H.VACATED)
+
+
+def test_references_are_seen_by_witnesses_of_the_machine_only():
+    field = Field(Witness('tcp', is_slow=False,
+                          path=states.WitnessPath.HOST),
+                  Witness('slow', path=states.WitnessPath.HOST),
+                  Witness('other', is_slow=False))
+    field.probe(state=H.UP, references=['host00'])
+    assert list(field.workers.calls) == [('probe', ('host00', 'tcp'))]
+
+
+def test_what_must_be_known_before_is_read_in_time():
+    plain, eager = Witness('plain'), Witness('eager', refresh_s=5.0)
+    field = Field(plain, eager)
+    for _ in range(3):
+        field.witnesses.refresh()
+        field.workers.finish()
+        field.clock.now += 2.5
+    assert (plain.refreshed, eager.refreshed) == (0, 2)
+
+
+def test_problems_name_their_witness():
+    field = Field(Witness('a'), Witness('b', problem='port taken'))
+    assert field.witnesses.problems() == ['witness b: port taken']
+
+
+# -- memory
+
+
+def service(count):
+    return [observations.Service('host1', 'cell1', count, False, False)]
+
+
+def remembering():
+    memory = memory_module.Memory()
+    assert memory.alive_at('host1') is None
+    memory.saw_services(service(1), 'cell1', 10.0, 60.0)
+    memory.saw_services(service(2), 'cell1', 20.0, 60.0)
+    memory.saw_services(service(2), 'cell1', 30.0, 60.0)
+    return memory
+
+
+def test_when_a_host_was_last_seen_alive():
+    memory = remembering()
+    assert memory.alive_at('host1') == 20.0
+    tcp = Witness('tcp', path=states.WitnessPath.HOST)
+    memory.heard('host1', tcp, base.Look(S.LIFE, ''), 15.0)
+    assert memory.alive_at('host1') == 20.0
+    memory.heard('host1', tcp, base.Look(S.LIFE, ''), 40.0)
+    memory.heard('host1', tcp, base.Look(S.SILENT, ''), 50.0)
+    memory.heard('host1', tcp, base.Look(S.UNKNOWN, ''), 60.0)
+    assert memory.alive_at('host1') == 40.0
+
+
+def test_events_are_remembered_with_their_words():
+    memory = remembering()
+    memory.heard('host1', Witness(), base.Look(
+        S.SILENT, 'off', observations.SWITCHED_OFF), 40.0)
+    word, = memory.evidence('host1', 41.0)
+    assert word.event == observations.SWITCHED_OFF
+
+
+def test_a_dump_is_measured_from_its_first_message_in_a_silence():
+    memory = remembering()
+    assert memory.dumping_s('host1', 40.0) == 0.0
+    assert memory.dumping_s('host1', 55.0) == 15.0
+    memory.saw_services(service(3), 'cell1', 60.0, 60.0)
+    assert memory.dumping_s('host1', 61.0) == 0.0
+    assert memory.dumping_s('host1', 64.0) == 3.0
+    assert memory.dumping_s('unknown', 70.0) == 0.0
+    assert memory.dumping_s('unknown', 71.0) == 1.0
