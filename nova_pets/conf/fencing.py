@@ -252,6 +252,36 @@ Related options:
 
 * ``[pets_fencing] day_hosts``: the larger of both limits counts.
 """),
+    cfg.IntOpt('flap_count', default=3, min=0, max=1000, help="""
+How often a host may go down within ``flap_window`` before it is quarantined
+when it comes back.
+
+A host that comes and goes is sick: instances that are started there, or
+evacuated to it, are soon gone again. It is ``quarantined``, its own instances
+run on, and nothing new goes there until it stayed up for ``flap_calm`` or a
+person says ``nova-manage pets release``. With 0 no host is ever quarantined
+for this. Counted by each engine since its start.
+
+Related options:
+
+* ``[pets_fencing] flap_window``, ``[pets_fencing] flap_calm``.
+* ``[filter_scheduler] enabled_filters`` must name ``FencedHostFilter``.
+"""),
+    cfg.FloatOpt('flap_window', default=3600.0, min=0, max=604800, help="""
+Time within which a host may go down ``flap_count`` times. Unit: seconds.
+
+Related options:
+
+* ``[pets_fencing] flap_count``.
+"""),
+    cfg.FloatOpt('flap_calm', default=600.0, min=0, max=604800, help="""
+How long a host that was down too often has to stay up before instances go
+there again. Unit: seconds.
+
+Related options:
+
+* ``[pets_fencing] flap_count``.
+"""),
     cfg.FloatOpt('outage_calm', default=40.0, min=0, max=86400, help="""
 How long nothing is powered off by us after an outage of an engine's own view.
 Unit: seconds.

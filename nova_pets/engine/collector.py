@@ -163,7 +163,7 @@ class Collector:
         now = self._clock.monotonic()
         service = self._services.get(row.host)
         if row.state in storms.DOWN:
-            self._memory.saw_down(row.host, now)
+            self._memory.saw_down(row.host, row.epoch, now)
         down_ago_s = self._memory.down_ago_s(row.host, now)
         if row.state is H.UP and service is not None:
             return snapshot.HostView(
@@ -183,6 +183,7 @@ class Collector:
                 ('host', row.host),
                 (row.epoch, row.state, row.fence_attempts), now),
             power_off_s=self._memory.power_off_s(row.host, now),
+            downs=self._memory.downs(row.host, now, policy.flap_window_s),
             dumping_s=self._memory.dumping_s(row.host, now)
             if row.host in dumping else None,
             is_opened=self._memory.is_opened(

@@ -34,6 +34,8 @@ class Memory:
         self._dumping: dict[str, tuple[float, float]] = {}
         """{host: (silent from, dumping from)}"""
         self._down_at: dict[str, float] = {}
+        self._epochs: dict[str, dict[int, float]] = {}
+        """{host: {epoch: when it was first seen down}}"""
         self._power_off_at: dict[str, float] = {}
         self._since: dict[typing.Any, tuple[typing.Any, float]] = {}
         self._opened: dict[str, typing.Any] = {}
@@ -96,10 +98,21 @@ class Memory:
             read_at = self._read_at.get(cell_uuid)
             return None if read_at is None else now - read_at
 
-    def saw_down(self, host: str, now: float) -> None:
+    def saw_down(self, host: str, epoch: int, now: float) -> None:
         """The host answers on no path, and is not proven off."""
         with self._lock:
             self._down_at[host] = now
+            self._epochs.setdefault(host, {}).setdefault(epoch, now)
+
+    def downs(self, host: str, now: float, window_s: float) -> int:
+        """How many failures of the host began within the window; older ones
+        are forgotten."""
+        with self._lock:
+            known = {epoch: at for epoch, at in
+                     self._epochs.get(host, {}).items()
+                     if now - at < window_s}
+            self._epochs[host] = known
+            return len(known)
 
     def down_ago_s(self, host: str, now: float) -> float:
         """Seconds since ``saw_down``; inf: never."""

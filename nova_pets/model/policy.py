@@ -64,6 +64,11 @@ class Policy:
     day_share: float = 0.1
     """At most max(day_hosts, day_share of the hosts) are powered off by us
     within 24 hours."""
+    flap_count: int = 3
+    flap_window_s: float = 3600.0
+    """Who was down so often within this time gets nothing new; 0: nobody."""
+    flap_calm_s: float = 600.0
+    """Until it stayed up for so long."""
     outage_calm_s: float = 40.0
     """No power-off by us so soon after an outage of this engine's view."""
     startup_grace_s: float = 120.0

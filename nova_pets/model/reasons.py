@@ -137,6 +137,9 @@ REASONS: dict[str, Reason] = {
         'this engine did not trust its view until a moment ago: no power-off '
         'by us before what was cut off had the time to come back',
         ('nova-manage pets fence {host} --reason "..."',)),
+    'flapping': Reason(
+        'was down too often lately: nothing new goes there before it stayed '
+        'up for a while; its own instances run on', (_RELEASE,)),
     'day_limit': Reason(
         'as many hosts as may be were powered off by us within a day: no '
         'further one before an operator looked',

@@ -73,6 +73,8 @@ class HostView:
     """report_count is above row.proof_count (False without a proof)."""
     down_ago_s: float = math.inf
     """Since this engine last saw it down, not proven off; inf: never."""
+    downs: int = 0
+    """How often this engine saw it go down within the window of flapping."""
     has_moved: bool = True
     """Its report_count was seen to move since this engine began to watch."""
     evidence: tuple[observations.Evidence, ...] = ()

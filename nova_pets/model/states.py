@@ -40,7 +40,8 @@ class HostState(enum.StrEnum):
     stood: nova-compute starts, cleans its evacuated guests."""
     QUARANTINED = 'quarantined'
     """Showed life although proven off, or came back too early: nothing is
-    evacuated from it or to it until a person or a fresh proof decides."""
+    evacuated from it or to it until a person or a fresh proof decides. Or
+    it was down too often, and has to stay up for a while first."""
     UNPROVEN = 'unproven'
     """Could not be proven off. An operator decides (confirm_fenced)."""
 

@@ -73,9 +73,19 @@ def _suspect(view: snapshot.HostView, snap: snapshot.Snapshot,
     return _hold(view, judgement.reason)
 
 
+def is_flapping(view: snapshot.HostView, policy: policy_model.Policy
+                ) -> bool:
+    """True where the host was down so often within the window that nothing
+    new should go there."""
+    return 0 < policy.flap_count <= view.downs
+
+
 def _alive(view: snapshot.HostView, reason: str,
            policy: policy_model.Policy) -> Actions:
-    """Up again; by way of returning where forced_down is ours to clear."""
+    """Up again; by way of returning where forced_down is ours to clear, or
+    not yet where it was down too often lately."""
+    if is_flapping(view, policy):
+        return [_move(view, 'flapping', 'flapping', policy)]
     if view.row.forced_down:
         return [_move(view, 'came_back', 'waiting_for_cleanup', policy)]
     return [_move(view, 'alive', reason, policy)]
@@ -195,6 +205,10 @@ def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
     proven = host_orders.outside_proof(view, snap, policy)
     if proven:
         return proven
+    if (view.row.reason == 'flapping' and
+            view.state_s >= policy.flap_calm_s and
+            detection.judge(view, policy).verdict is states.Verdict.UP):
+        return [_move(view, 'calm', 'waiting_for_cleanup', policy)]
     if (detection.all_silent(view, policy) and snap.is_sane and
             view.state_s >= detection.down_after_s(policy)):
         # Silent all the time since life was seen, or power: somebody may

@@ -23,6 +23,8 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     (H.DOWN, 'alive'): H.UP,
     # We had forced it down in an earlier epoch: it has to clean up first.
     (H.DOWN, 'came_back'): H.RETURNING,
+    # Down and back too often: nobody goes there before it stayed up.
+    (H.DOWN, 'flapping'): H.QUARANTINED,
     (H.DOWN, 'fence'): H.FENCING,
     (H.DOWN, 'operator_fence'): H.FENCING,
     (H.DOWN, 'confirmed'): H.FENCED,
@@ -34,6 +36,7 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     (H.FENCING, 'confirmed'): H.FENCED,
     (H.UNPROVEN, 'alive'): H.UP,
     (H.UNPROVEN, 'came_back'): H.RETURNING,
+    (H.UNPROVEN, 'flapping'): H.QUARANTINED,
     (H.UNPROVEN, 'confirmed'): H.FENCED,
     (H.UNPROVEN, 'external_proof'): H.FENCED,
     (H.UNPROVEN, 'operator_fence'): H.FENCING,
@@ -49,6 +52,7 @@ HOST_TRANSITIONS: dict[tuple[states.HostState, str], states.HostState] = {
     (H.QUARANTINED, 'confirmed'): H.FENCED,
     (H.QUARANTINED, 'silent_again'): H.DOWN,
     (H.QUARANTINED, 'release'): H.RETURNING,
+    (H.QUARANTINED, 'calm'): H.RETURNING,
     (H.RETURNING, 'clean'): H.UP,
     (H.RETURNING, 'operator_fence'): H.FENCING,
 }

@@ -80,7 +80,7 @@ class PetsCloud(embedded.EmbeddedCloud):
             # It is always young.
             'startup_grace': 0,
             # Its databases and its broker are made to fail.
-            'outage_calm': 0}
+            'outage_calm': 0, 'flap_count': 0}
         values['pets_scheduler'] = {'periodic_spacing': 0.5}
         for group, options in self._pets.items():
             values.setdefault(group, {}).update(options)

@@ -39,7 +39,7 @@ CONCERNED = (
         'host_guards', 'recovery_guards', 'settling_guards', 'planner',
         'hosts', 'homecoming', 'ladder', 'recoveries', 'settling',
         'gate_guards', 'detection', 'lost_records', 'external_events',
-        'limits'))),
+        'limits', 'flapping'))),
     ('engine.outages', ('unit/engine/test_outages.py',)),
     ('engine.witnesses', ('unit/engine/test_witnesses.py',
                           'unit/engine/test_sight_guards.py')),

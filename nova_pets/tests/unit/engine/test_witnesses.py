@@ -197,3 +197,13 @@ def test_a_dump_is_measured_from_its_first_message_in_a_silence():
     assert memory.dumping_s('host1', 64.0) == 3.0
     assert memory.dumping_s('unknown', 70.0) == 0.0
     assert memory.dumping_s('unknown', 71.0) == 1.0
+
+
+def test_failures_are_counted_within_a_window():
+    memory = remembering()
+    for epoch, now in ((1, 0.0), (1, 5.0), (2, 10.0), (3, 20.0)):
+        memory.saw_down('host1', epoch, now)
+    assert memory.downs('host1', 25.0, 60.0) == 3
+    assert memory.downs('host2', 25.0, 60.0) == 0
+    assert memory.downs('host1', 65.0, 60.0) == 2
+    assert memory.downs('host1', 70.0, 60.0) == 1
