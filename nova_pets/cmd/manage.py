@@ -338,7 +338,8 @@ class PetsCommands(simulate.SimulateVerb):
     @arguments.args('--off', action='store_true', dest='is_off',
                     help='Withdraw approvals.')
     @arguments.order_args(is_scoped=True)
-    @verb.verb('Let hosts that a storm holds back be powered off.')
+    @verb.verb('Let hosts that a storm, or the limit of a day, holds back '
+               'be powered off.')
     def approve(self, reason: str, cell: str | None = None,
                 host: str | None = None, is_sure: bool = False,
                 is_dry: bool = False, is_off: bool = False) -> int:

@@ -114,7 +114,7 @@ def fence(host: records.Host, around: Around, person: Person,
         adds=(new(C.FENCE, 'host', host.host, person, host.epoch),),
         shown=shown,
         effect=(f'An engine powers {host.host} off now and reads the power '
-                f'back. It passes a storm hold and maintenance, never a '
+                f'back. It passes storms, limits and maintenance, never a '
                 f'moving heartbeat. Whatever still runs there is lost.'),
         oath=f'power off {host.host}',
         after=('nova-manage pets status',
@@ -283,10 +283,15 @@ def resume(scope: str, target: str, orders: Orders) -> Ruling:
         effect=f'{scope_text(scope, target)}: recoveries start again.')
 
 
+LIMITS = frozenset({'storm', 'day_limit'})
+"""Reasons of holds that an approval passes."""
+
+
 def approve(scope: str, target: str,
             hosts: collections.abc.Iterable[records.Host],
             orders: Orders, person: Person, is_off: bool = False) -> Ruling:
-    """Let hosts that a storm holds back be powered off.
+    """Let hosts that a storm, or the limit of a day, holds back be powered
+    off.
 
     An approval names each host and its epoch: nobody approves what has not
     happened yet.
@@ -299,7 +304,7 @@ def approve(scope: str, target: str,
         return Ruling(ends=tuple(ends), already=() if ends else (
             f'{scope_text(scope, target)}: no approval stands.',),
             effect='The approvals are withdrawn.' if ends else '')
-    held = [host for host in covered if host.reason == 'storm']
+    held = [host for host in covered if host.reason in LIMITS]
     adds, already = [], []
     for host in held:
         standing = active(orders, C.APPROVAL, 'host', host.host)
@@ -311,13 +316,14 @@ def approve(scope: str, target: str,
     if not held:
         return Ruling(refused=(
             f'{scope_text(scope, target)}: no host is held back by a storm '
-            f'now, there is nothing to approve.',))
+            f'or by the limit of a day now, there is nothing to approve.',))
     names = [order.target for order in adds]
     return Ruling(
         adds=tuple(adds), already=tuple(already),
         shown=tuple((host.host, _witness_text(host)) for host in held),
         effect=(f'{words.count(len(names), "host")} may be powered off '
-                f'although too many are silent at once: '
+                f'although too many are silent at once, or were powered off '
+                f'within a day: '
                 f'{words.listing(names)}.') if adds else '',
         oath=(f'I looked at {words.listing(names)}; they are dead, and the '
               f'network or the database is not the reason') if adds else '',

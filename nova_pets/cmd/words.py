@@ -76,7 +76,7 @@ POWER_WORDS: dict[str, str] = {
 ORDER_WORDS: dict[str, str] = {
     C.PAUSE: 'pause: no new recovery starts',
     C.MAINTENANCE: 'maintenance: alarm only, never fenced',
-    C.APPROVAL: 'approval: may pass a storm hold',
+    C.APPROVAL: 'approval: may pass a storm, and the limit of a day',
     C.FENCE: 'fence the host now',
     C.CONFIRM_FENCED: 'confirmed by a person to be off',
     C.RELEASE: 'let the host come back',

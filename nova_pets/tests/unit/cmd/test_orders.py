@@ -208,8 +208,9 @@ def test_a_pause_ends_by_the_same_scope_only(scope, target):
     assert outcome(orders.pause(scope, target, [order], PERSON)) == 'already'
 
 
-def test_an_approval_is_for_what_has_happened():
-    held = samples.host('host1', H.DOWN, reason='storm')
+@pytest.mark.parametrize('reason', ['storm', 'day_limit'])
+def test_an_approval_is_for_what_has_happened(reason):
+    held = samples.host('host1', H.DOWN, reason=reason)
     free = samples.host('host2', H.DOWN, reason='all_silent')
     order, = orders.approve('all', '', [held, free], (), PERSON).adds
     assert (order.scope, order.target, order.epoch) == ('host', 'host1', 3)
