@@ -159,7 +159,8 @@ class Operator:
         self._audit(uuid)
         stuck = f'{row.vm_state} {row.task_state}'
         is_odd = row.vm_state == 'error' or row.task_state is not None or (
-            row.vm_state == 'active' and not cloud.world.running(uuid))
+            row.vm_state == 'active' and
+            cloud.world.running(uuid) != [row.host])
         if not is_odd or not self._is_old(f'instance {uuid}', stuck):
             return
         found = cloud.world.running(uuid)
