@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of the lab. One verb, one thing done to it."""
+
+import argparse
+import json
+import pathlib
+import signal
+import sys
+
+from nova_pets.tests.lab import checker
+from nova_pets.tests.lab import ground
+from nova_pets.tests.lab import link
+from nova_pets.tests.lab import machine
+from nova_pets.tests.lab import plan as plan_module
+from nova_pets.tests.lab import processes
+from nova_pets.tests.lab import rest
+from nova_pets.tests.lab import up as up_module
+
+
+class Wrong(Exception):
+    """What was asked for cannot be done; the message says why."""
+
+
+class Lab:
+    """A lab that is up."""
+
+    def __init__(self, plan: plan_module.Plan):
+        self.plan = plan
+        self.processes = processes.Processes(plan.directory)
+        self.truth = machine.Truth(plan.directory / 'truth')
+        self.cloud = rest.Cloud(plan)
+
+    def fail_host(self, host: str) -> None:
+        """The machine hangs: nobody reaches it, nova-compute is dead.
+
+        Its guests go on: only its BMC can end them. That is the worst case,
+        and the one in which an evacuation without proof runs them twice.
+        """
+        self.truth.cut_off(host, True)
+        self.processes.kill(host)
+
+    def partition(self, client: str, service: str, mode: str) -> None:
+        """Do this to the way of a client (or ``*``) to a service."""
+        path = self.plan.directory / 'links.json'
+        rules = json.loads(path.read_text())
+        rules.setdefault(service, {})[client] = mode
+        if mode == link.PASS:
+            del rules[service][client]
+        new = path.with_suffix('.new')
+        new.write_text(json.dumps(rules))
+        new.replace(path)
+
+    def mend_host(self, host: str) -> None:
+        """Give a host its network back; and its power, if it has none."""
+        self.truth.cut_off(host, False)
+        self.truth.set_power(host, machine.ON)
+        for name in self.processes.of_host(host):
+            self.processes.start(name)
+
+
+def main(argv=None) -> int:
+    arguments = _parser().parse_args(argv)
+    directory = arguments.dir.resolve()
+    try:
+        if arguments.verb == 'up':
+            return _up(directory, arguments)
+        plan = plan_module.load(directory)
+        if arguments.verb == 'down':
+            up_module.down(directory)
+            return 0
+        if plan is None:
+            raise Wrong(f'no lab is up in {directory}')
+        return globals()[f'_{arguments.verb}'](Lab(plan), arguments)
+    except (Wrong, ground.Missing, up_module.Failed, rest.Refused) as error:
+        print(f'lab: {error}', file=sys.stderr)
+        return 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog='lab', description='A cloud of separate processes on loopback.')
+    parser.add_argument('--dir', type=pathlib.Path,
+                        default=plan_module.DEFAULT_DIRECTORY,
+                        help='where all of it lies (%(default)s)')
+    verbs = parser.add_subparsers(dest='verb', required=True)
+    up = verbs.add_parser('up', help='bring it up; what is up is taken down')
+    up.add_argument('--computes', type=int, default=4)
+    up.add_argument('--schedulers', type=int, default=3)
+    up.add_argument('--workers', type=int, default=2,
+                    help='of each nova-scheduler (%(default)s)')
+    up.add_argument('--report-interval', type=int, default=2,
+                    help='seconds between two heartbeats (%(default)s)')
+    up.add_argument('--database', choices=sorted(plan_module.SERVERS),
+                    default='mysql')
+    verbs.add_parser('down', help='end it and remove all of it')
+    verbs.add_parser('status', help='processes, hosts and guests as they are')
+    verbs.add_parser('check', help='what ran where, ever: was it right?')
+    for verb, text in (
+            ('kill', 'kill -9 a process; a host: it hangs, its BMC works'),
+            ('pause', 'SIGSTOP a process with its workers'),
+            ('resume', 'SIGCONT it'),
+            ('start', 'start a process again; a host: it is well again')):
+        one = verbs.add_parser(verb, help=text)
+        one.add_argument('names', nargs='+', metavar='NAME')
+    cut = verbs.add_parser('partition', help='cut or stall a way')
+    cut.add_argument('client', help='a process, or * for all')
+    cut.add_argument('service', choices=['database', 'broker'])
+    cut.add_argument('mode', choices=link.MODES)
+    return parser
+
+
+def _up(directory, arguments):
+    say = lambda text: print(text, flush=True)
+    if directory.exists() and any(directory.iterdir()):
+        if plan_module.load(directory) is None:
+            raise Wrong(f'{directory} is not empty and holds no lab')
+        up_module.down(directory, say)
+    plan = plan_module.make(
+        directory, computes=arguments.computes,
+        schedulers=arguments.schedulers, workers=arguments.workers,
+        report_interval_s=arguments.report_interval,
+        database=arguments.database)
+    up_module.Up(plan, say).run()
+    print(f'logs and all else: {directory}')
+    return 0
+
+
+def _status(lab, arguments):
+    for name in lab.processes.specs:
+        print(f'{name:16} {lab.processes.state(name):8} '
+              f'{lab.processes.pid(name) or ""}')
+    for host in lab.truth.names:
+        facts = lab.truth.facts(host)
+        guests = ', '.join(
+            f'{guest["name"]} {guest["state"]}'
+            for guest in facts.guests.values()) or 'no guests'
+        print(f'{host:16} power {facts.power}'
+              f'{", cut off" if facts.is_cut_off else ""}: {guests}')
+    return 0
+
+
+def _check(lab, arguments):
+    found = checker.twice(lab.truth.journal())
+    for line in found:
+        print(line)
+    print(f'{len(checker.fences(lab.truth.journal()))} power-offs, '
+          f'{len(found)} times something ran twice')
+    return 2 if found else 0
+
+
+def _each(lab, arguments, act):
+    unknown = set(arguments.names) - set(lab.processes.specs)
+    if unknown:
+        raise Wrong(f'no such process: {", ".join(sorted(unknown))}; there '
+                    f'are {", ".join(lab.processes.specs)}')
+    for name in arguments.names:
+        act(name)
+    return 0
+
+
+def _kill(lab, arguments):
+    return _each(lab, arguments, lambda name: (
+        lab.fail_host if name in lab.plan.hosts else lab.processes.kill
+    )(name))
+
+
+def _pause(lab, arguments):
+    return _each(lab, arguments, lambda name: lab.processes.signal(
+        name, signal.SIGSTOP))
+
+
+def _resume(lab, arguments):
+    return _each(lab, arguments, lambda name: lab.processes.signal(
+        name, signal.SIGCONT))
+
+
+def _start(lab, arguments):
+    return _each(lab, arguments, lambda name: (
+        lab.mend_host if name in lab.plan.hosts else lab.processes.start
+    )(name))
+
+
+def _partition(lab, arguments):
+    known = {'*', *lab.plan.clients[arguments.service]}
+    if arguments.client not in known:
+        raise Wrong(f'{arguments.client} has no way to the '
+                    f'{arguments.service}; there are '
+                    f'{", ".join(sorted(known))}')
+    lab.partition(arguments.client, arguments.service, arguments.mode)
+    return 0

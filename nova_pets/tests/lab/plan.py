@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a lab consists of: sizes, names, ports, passwords; one JSON file.
+
+Decided once by ``up`` and read by everything else. Touches nothing but that
+file.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import secrets
+import socket
+import tempfile
+
+import sqlalchemy as sa
+
+DEFAULT_DIRECTORY = pathlib.Path(tempfile.gettempdir()) / 'nova-pets-lab'
+SERVERS = {
+    'mysql': os.environ.get('NOVA_PETS_TEST_MYSQL',
+                            'mysql+pymysql://root@127.0.0.1:3306/'),
+    'postgresql': os.environ.get(
+        'NOVA_PETS_TEST_POSTGRES',
+        'postgresql+psycopg2://postgres@127.0.0.1:5432/postgres')}
+BROKER = os.environ.get('NOVA_PETS_TEST_RABBIT',
+                        'rabbit://guest:guest@127.0.0.1:5672/')
+DATABASES = ('keystone', 'placement', 'api', 'cell0', 'cell1')
+VHOSTS = ('super', 'cell1')
+APIS = ('keystone', 'placement', 'glance', 'neutron', 'api')
+CONDUCTORS = ('super', 'conductor')
+ADDRESS = '127.0.%d.%d'
+"""All of 127/8 is loopback: a host has an address, and so a port, of its
+own."""
+
+
+@dataclasses.dataclass
+class Plan:
+    directory: pathlib.Path
+    prefix: str
+    """Of the databases and virtual hosts of this lab."""
+    server: str
+    """URL of the database server."""
+    broker: str
+    computes: int
+    schedulers: int
+    workers: int
+    report_interval_s: int
+    password: str
+    ports: dict[str, int]
+    """Of the services; of the links as database.CLIENT and broker.CLIENT."""
+
+    @property
+    def hosts(self) -> list[str]:
+        return [f'host{number + 1}' for number in range(self.computes)]
+
+    @property
+    def scheduler_names(self) -> list[str]:
+        return [f'scheduler{number + 1}' for number in range(self.schedulers)]
+
+    @property
+    def clients(self) -> dict[str, list[str]]:
+        """Who has a way of its own to the database and to the broker."""
+        nova = ['api', *CONDUCTORS, *self.scheduler_names]
+        return {'database': ['keystone', 'placement', *nova],
+                'broker': [*nova, *self.hosts]}
+
+    def address(self, host: str) -> str:
+        number = self.hosts.index(host) + 1
+        return ADDRESS % (1 + number // 200, number % 200 or 200)
+
+    def database(self, name: str, client: str | None) -> str:
+        """Return the URL of a database by the way of this client.
+
+        :param client: None: the server itself.
+        """
+        url = sa.engine.make_url(self.server).set(
+            database=f'{self.prefix}_{name}')
+        if client is not None:
+            url = url.set(host='127.0.0.1',
+                          port=self.ports[f'database.{client}'])
+        return url.render_as_string(hide_password=False)
+
+    def transport(self, vhost: str, client: str) -> str:
+        user = self.broker.split('//')[1].split('@')[0]
+        port = self.ports[f'broker.{client}']
+        return f'rabbit://{user}@127.0.0.1:{port}/{self.prefix}_{vhost}'
+
+    def url(self, service: str) -> str:
+        return f'http://127.0.0.1:{self.ports[service]}'
+
+    def save(self) -> None:
+        path = self.directory / 'plan.json'
+        path.touch(mode=0o600)
+        said = dataclasses.asdict(self)
+        said['directory'] = str(self.directory)
+        path.write_text(json.dumps(said, indent=1))
+
+
+def prefix_of(directory: pathlib.Path) -> str:
+    """Two labs in two directories do not meet on the servers."""
+    digest = hashlib.sha256(str(directory).encode()).hexdigest()
+    return f'pets_lab_{digest[:8]}'
+
+
+def load(directory: pathlib.Path) -> Plan | None:
+    try:
+        said = json.loads((directory / 'plan.json').read_text())
+    except FileNotFoundError:
+        return None
+    return Plan(**{**said, 'directory': pathlib.Path(said['directory'])})
+
+
+def make(directory: pathlib.Path, *, computes: int, schedulers: int,
+         workers: int, report_interval_s: int, database: str) -> Plan:
+    plan = Plan(
+        directory=directory, prefix=prefix_of(directory),
+        server=SERVERS[database], broker=BROKER, computes=computes,
+        schedulers=schedulers, workers=workers,
+        report_interval_s=report_interval_s,
+        password=secrets.token_urlsafe(12), ports={})
+    names = [*APIS, 'bmc', 'witness']
+    for service, clients in plan.clients.items():
+        names += [f'{service}.{client}' for client in clients]
+    plan.ports = dict(zip(names, _free_ports(len(names))))
+    return plan
+
+
+def _free_ports(count):
+    # All at once, or two of them could be the same.
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(('127.0.0.1', 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
