@@ -27,9 +27,10 @@ Can be overridden for the hosts of an aggregate by the metadata key
 Time for which a scheduler worker keeps the list of unsafe hosts. Unit:
 seconds.
 
-FencedHostFilter lets instances go only to hosts that are ``up``. For this
-long, a new instance may still be placed on a host that has just failed, as
-without us. 0 reads the list once per request.
+FencedHostFilter lets instances go only to hosts that are ``up`` or, where
+nothing else is left, ``suspect``. For this long, a new instance may still be
+placed on a host that has just failed, as without us. 0 reads the list once
+per request.
 """),
     cfg.FloatOpt('periodic_spacing', default=5.0, min=0.5, max=300, help="""
 Time between two looks of the periodic task in a scheduler worker. Unit:

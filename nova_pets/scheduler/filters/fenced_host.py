@@ -2,7 +2,10 @@
 """
 Fenced Host Filter. Instances, pets or not, only go to hosts that are up.
 
-A host that is suspect, down, fenced or coming back takes nothing new. A pet
+A host that is suspect, down, fenced or coming back takes nothing new; only
+where nothing but suspect hosts is left, these stay: all heartbeats are late
+when a database or a broker stalls, and the cloud goes on as without us. A pet
+whose evacuation finds no host is tried again, so it never goes there. It
 also does not go to a host whose restart would destroy it: one that an
 unfinished evacuation record of that pet names as its source.
 """
@@ -33,11 +36,16 @@ class FencedHostFilter(filters.BaseHostFilter):
             return filter_obj_list
         # First, as its read tells the hosts as well.
         is_pet = self._is_pet(spec_obj)
-        refused = set(unsafe_hosts.unsafe_hosts())
+        unsafe = unsafe_hosts.unsafe_hosts()
+        refused = set(unsafe)
         if is_pet:
             refused.update(self._tombstones(spec_obj))
+        passing = [host_state for host_state in filter_obj_list
+                   if host_state.host not in refused]
+        if passing or is_pet:
+            return passing
         return [host_state for host_state in filter_obj_list
-                if host_state.host not in refused]
+                if unsafe[host_state.host] is states.HostState.SUSPECT]
 
     def _is_pet(self, spec_obj):
         """Whether the instance may have guests of its own elsewhere.

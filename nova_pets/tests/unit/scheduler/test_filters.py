@@ -54,6 +54,40 @@ def test_nothing_goes_to_a_host_that_is_not_up(store, state):
                    hosts('host1', 'host2')) == ['host1']
 
 
+ALL_SILENT = {'host1': H.SUSPECT, 'host2': H.SUSPECT, 'host3': H.DOWN}
+"""A broker or a database that stalls makes all hosts suspect at once."""
+
+
+def test_where_every_host_is_suspect_the_cloud_goes_on(store):
+    """Failed as no valid host for every request of the cloud, although
+    Nova itself held all hosts to be up."""
+    store.unsafe = ALL_SILENT
+    assert passing(fenced_host.FencedHostFilter(), fakes.spec(**FIRST_BOOT),
+                   hosts('host1', 'host2', 'host3')) == ['host1', 'host2']
+
+
+def test_a_host_that_was_asked_for_may_be_suspect(store):
+    store.unsafe = {'host2': H.SUSPECT}
+    assert passing(fenced_host.FencedHostFilter(), fakes.spec(**FIRST_BOOT),
+                   hosts('host2')) == ['host2']
+
+
+@pytest.mark.parametrize('state', sorted(set(H) - {H.UP, H.SUSPECT}),
+                         ids=str)
+def test_what_is_more_than_suspect_takes_nothing_even_so(store, state):
+    store.unsafe = {'host2': state}
+    assert passing(fenced_host.FencedHostFilter(), fakes.spec(**FIRST_BOOT),
+                   hosts('host2')) == []
+
+
+def test_a_pet_is_not_evacuated_to_a_suspect_host(store):
+    """Its recovery waits and asks again; Nova's other requests do not."""
+    store.unsafe = {'host2': H.SUSPECT}
+    spec = evacuation()
+    assert passing(fenced_host.FencedHostFilter(), spec,
+                   hosts('host2')) == []
+
+
 def test_first_boots_share_one_read(store, option):
     option('pets_scheduler', 'cache_ttl', 60)
     filter_ = fenced_host.FencedHostFilter()
@@ -160,8 +194,8 @@ def test_tombstones_are_not_read_for_what_is_no_pet(store):
 
 
 def test_a_rebuild_in_place_keeps_its_host(store):
-    store.unsafe = {'host1': H.SUSPECT}
-    spec = fakes.spec()
+    store.unsafe = {'host1': H.DOWN}
+    spec = fakes.spec(**FIRST_BOOT)
     spec.scheduler_hints = {'_nova_check_type': ['rebuild']}
     assert passing(fenced_host.FencedHostFilter(), spec,
                    hosts('host1')) == ['host1']
