@@ -7,6 +7,8 @@
 #   make lint
 #   make tiers TIERS="unit db"  some tiers only
 #   make -j3 -O test            tiers beside each other, as CI does
+#   make lab ARGS=...           a cloud of separate processes: up, down, kill ...
+#   make tier-lab               a failure and storms on such a cloud
 #   make mutants [ARGS=...]     deliberate bugs: are they noticed? (long)
 #   make constraints            pin again what is installed now
 #   make genconfig              etc/nova/nova-pets.conf.sample anew
@@ -25,6 +27,9 @@ LIMIT_S ?= 3600
 VENV := .venv-$(NOVA)
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints-$(NOVA).txt
+# The lab has more of OpenStack in its environment; this Makefile calls itself
+# with that as VENV.
+LAB_VENV := .venv-lab-$(NOVA)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # --foreground: Ctrl-C reaches the tests.
 PYTEST := timeout --foreground -k 30 $(LIMIT_S) $(BIN)/python -m pytest
@@ -44,9 +49,11 @@ digest = $(shell cat $(1) 2>/dev/null | cksum | tr ' ' '-')
 RUN_FILES := requirements.txt demo-requirements.txt $(CONSTRAINTS)
 OWN_FILES := setup.cfg setup.py pyproject.toml requirements.txt \
              nova_pets/_nova_manage.pth
+LAB_FILES := lab-requirements.txt constraints-lab.txt
 MADE := $(VENV)/.made-$(shell $(PYTHON) -V 2>&1 | tr ' ' '-')
 RUN_STAMP := $(VENV)/.run-$(call digest,$(RUN_FILES))
 TEST_STAMP := $(VENV)/.test-$(call digest,$(RUN_FILES) test-requirements.txt)
+LAB_STAMP := $(VENV)/.lab-$(call digest,$(RUN_FILES) $(LAB_FILES))
 OWN_STAMP := $(VENV)/.own-$(call digest,$(OWN_FILES))
 
 # $(call install,what,pip arguments,stamp): a line every ten packages, the
@@ -64,7 +71,8 @@ define install
 @[ -e $(3) ] || { tail -n 40 $(VENV)/pip.log; exit 1; }
 endef
 
-.PHONY: demo test lint tiers $(TIERS:%=tier-%) venv mutants constraints genconfig clean
+.PHONY: demo test lint tiers $(TIERS:%=tier-%) tier-lab lab lab-in-venv \
+    tier-lab-in-venv venv mutants constraints genconfig clean
 
 demo: $(RUN_STAMP) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.demo $(ARGS)
@@ -116,6 +124,20 @@ $(TIERS:%=tier-%): tier-%: $(TEST_STAMP) $(OWN_STAMP)
 	[ $$status -ne 124 ] || echo "==> pytest $*: longer than $(LIMIT_S) s"; \
 	[ $$status -eq 0 ] || touch $(VENV)/.failed-$*
 
+lab:
+	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) lab-in-venv
+
+lab-in-venv: $(LAB_STAMP) $(OWN_STAMP)
+	@$(BIN)/python -m nova_pets.tests.lab $(ARGS)
+
+tier-lab:
+	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) tier-lab-in-venv
+
+# Not beside itself: one cloud takes all processors.
+tier-lab-in-venv: $(LAB_STAMP) $(OWN_STAMP)
+	@echo "==> pytest lab (nova $(NOVA))"
+	@$(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) nova_pets/tests/lab
+
 mutants: $(TEST_STAMP) $(OWN_STAMP)
 	@nice -n 10 $(BIN)/python -m nova_pets.tests.mutants $(ARGS)
 
@@ -135,6 +157,11 @@ $(TEST_STAMP): $(RUN_STAMP) | $(OWN_STAMP)
 	@rm -f $(VENV)/.test-*
 	$(call install,the tools of the tests,-c $(CONSTRAINTS) \
 	    -r requirements.txt -r test-requirements.txt,$@)
+
+$(LAB_STAMP): $(RUN_STAMP) | $(OWN_STAMP)
+	@rm -f $(VENV)/.lab-*
+	$(call install,the services of the lab,-c $(CONSTRAINTS) \
+	    -c constraints-lab.txt -r requirements.txt -r lab-requirements.txt,$@)
 
 $(OWN_STAMP): $(RUN_STAMP)
 	@rm -f $(VENV)/.own-*

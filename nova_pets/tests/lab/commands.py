@@ -2,60 +2,21 @@
 """The command line of the lab. One verb, one thing done to it."""
 
 import argparse
-import json
 import pathlib
 import signal
 import sys
 
 from nova_pets.tests.lab import checker
+from nova_pets.tests.lab import deeds
 from nova_pets.tests.lab import ground
 from nova_pets.tests.lab import link
-from nova_pets.tests.lab import machine
 from nova_pets.tests.lab import plan as plan_module
-from nova_pets.tests.lab import processes
 from nova_pets.tests.lab import rest
 from nova_pets.tests.lab import up as up_module
 
 
 class Wrong(Exception):
     """What was asked for cannot be done; the message says why."""
-
-
-class Lab:
-    """A lab that is up."""
-
-    def __init__(self, plan: plan_module.Plan):
-        self.plan = plan
-        self.processes = processes.Processes(plan.directory)
-        self.truth = machine.Truth(plan.directory / 'truth')
-        self.cloud = rest.Cloud(plan)
-
-    def fail_host(self, host: str) -> None:
-        """The machine hangs: nobody reaches it, nova-compute is dead.
-
-        Its guests go on: only its BMC can end them. That is the worst case,
-        and the one in which an evacuation without proof runs them twice.
-        """
-        self.truth.cut_off(host, True)
-        self.processes.kill(host)
-
-    def partition(self, client: str, service: str, mode: str) -> None:
-        """Do this to the way of a client (or ``*``) to a service."""
-        path = self.plan.directory / 'links.json'
-        rules = json.loads(path.read_text())
-        rules.setdefault(service, {})[client] = mode
-        if mode == link.PASS:
-            del rules[service][client]
-        new = path.with_suffix('.new')
-        new.write_text(json.dumps(rules))
-        new.replace(path)
-
-    def mend_host(self, host: str) -> None:
-        """Give a host its network back; and its power, if it has none."""
-        self.truth.cut_off(host, False)
-        self.truth.set_power(host, machine.ON)
-        for name in self.processes.of_host(host):
-            self.processes.start(name)
 
 
 def main(argv=None) -> int:
@@ -70,7 +31,7 @@ def main(argv=None) -> int:
             return 0
         if plan is None:
             raise Wrong(f'no lab is up in {directory}')
-        return globals()[f'_{arguments.verb}'](Lab(plan), arguments)
+        return globals()[f'_{arguments.verb}'](deeds.Lab(plan), arguments)
     except (Wrong, ground.Missing, up_module.Failed, rest.Refused) as error:
         print(f'lab: {error}', file=sys.stderr)
         return 1

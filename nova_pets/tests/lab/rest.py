@@ -88,7 +88,7 @@ class Cloud:
             if all(server['status'] in _SETTLED and
                    not server['OS-EXT-STS:task_state']
                    for server in mine.values()):
-                bad = {server['name']: server.get('fault')
+                bad = {server['name']: server.get('fault', {}).get('message')
                        for server in mine.values()
                        if server['status'] != 'ACTIVE'}
                 if bad:

@@ -21,6 +21,7 @@ import requests
 
 import nova_pets
 from nova_pets.tests.fencing import servers
+from nova_pets.tests.lab import deeds
 from nova_pets.tests.lab import ground
 from nova_pets.tests.lab import identities
 from nova_pets.tests.lab import identity
@@ -92,6 +93,9 @@ class Up:
             if service['state'] == 'up']) == plan.computes)
         self.say('hosts in their cell, engines at work')
         self._wait('hosts that can be scheduled to', self._hosts_are_known)
+        lab = deeds.Lab(plan)
+        self._wait('engines that call all hosts up',
+                   lambda: lab.pets('status')[0] == 0)
         self.say(f'up: {plan.schedulers} nova-schedulers with {plan.workers} '
                  f'workers each, {plan.computes} nova-computes')
 
@@ -249,7 +253,8 @@ def down(directory: pathlib.Path, say=print, keep: bool = False) -> None:
     :param keep: leave the files (logs, journal) where they are.
     """
     known = processes.Processes(directory)
-    for name in known.specs:
+    # The ways of the others last, or their logs end in complaints.
+    for name in reversed(known.specs):
         known.kill(name)
     plan = plan_module.load(directory)
     if plan is not None:

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One lab for the session: brought up, used by each test in turn, ended."""
+
+import importlib.util
+
+import pytest
+
+from nova_pets.tests import conftest as tiers
+from nova_pets.tests.lab import plan as plan_module
+
+TIMINGS = 'lab timing'
+
+
+@pytest.fixture(scope='session')
+def lab(tmp_path_factory, pytestconfig):
+    missing = [name for name in ('keystone', 'glance', 'placement')
+               if importlib.util.find_spec(name) is None]
+    if missing:
+        tiers.require('lab', f'{", ".join(missing)} cannot be imported: '
+                             'run "make tier-lab"')
+    from nova_pets.tests.lab import deeds
+    from nova_pets.tests.lab import ground
+    from nova_pets.tests.lab import up
+    directory = tmp_path_factory.mktemp('lab')
+    plan = plan_module.make(directory, computes=4, schedulers=3, workers=2,
+                            report_interval_s=2, database='mysql')
+
+    capture = pytestconfig.pluginmanager.getplugin('capturemanager')
+
+    def say(text):
+        # Where a person looks: it takes a while.
+        with capture.global_and_fixture_disabled():
+            print(text, flush=True)
+
+    try:
+        up.Up(plan, say).run()
+        result = deeds.Lab(plan)
+        result.cloud.log_in()
+        yield result
+    except ground.Missing as error:
+        tiers.require('lab', str(error))
+    finally:
+        # The logs and the journal stay, as long as pytest keeps them.
+        up.down(directory, say, keep=True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what took how long, whether the tests passed or not."""
+    lines = [
+        value for reports in terminalreporter.stats.values()
+        for report in reports if getattr(report, 'when', '') == 'call'
+        for name, value in report.user_properties if name == TIMINGS]
+    if lines:
+        terminalreporter.section('the lab')
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done to a lab that is up: to hosts, processes, ways and clocks.
+
+Each deed is one that happens to a real cloud. Reads no database.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from nova_pets.tests.lab import link
+from nova_pets.tests.lab import machine
+from nova_pets.tests.lab import plan as plan_module
+from nova_pets.tests.lab import processes
+from nova_pets.tests.lab import rest
+
+FAKETIME = [pathlib.Path('/usr/lib') / directory / 'faketime'
+            / 'libfaketime.so.1'
+            for directory in ('x86_64-linux-gnu', 'aarch64-linux-gnu', '')]
+_LINE = re.compile(r'^(\S+ \S+) \d+ INFO nova_pets\S* \[.*?\] (.*)$')
+_MANAGE = 'import sys; from nova_pets.cmd import manage; ' \
+          'sys.exit(manage.main())'
+
+
+class Lab:
+    """A lab that is up."""
+
+    def __init__(self, plan: plan_module.Plan):
+        self.plan = plan
+        self.processes = processes.Processes(plan.directory)
+        self.truth = machine.Truth(plan.directory / 'truth')
+        self.cloud = rest.Cloud(plan)
+
+    # -- hosts ----------------------------------------------------------------
+
+    def fail_host(self, host: str) -> None:
+        """The machine hangs: nobody reaches it, nova-compute is dead.
+
+        Its guests go on: only its BMC can end them. That is the worst case,
+        and the one in which an evacuation without proof runs them twice.
+        """
+        self.truth.cut_off(host, True)
+        self.processes.kill(host)
+
+    def mend_host(self, host: str) -> None:
+        """Give a host its network back; and its power, if it has none."""
+        self.truth.cut_off(host, False)
+        self.truth.set_power(host, machine.ON)
+        for name in self.processes.of_host(host):
+            self.processes.start(name)
+
+    def lose_heartbeats(self, share: float) -> None:
+        """Let this share of all service reports of nova-compute get lost."""
+        (self.truth.directory / 'lost_heartbeats').write_text(str(share))
+
+    # -- processes and ways ---------------------------------------------------
+
+    def start_late(self, name: str, seconds: int) -> None:
+        """Start a process that takes so much longer to come up."""
+        self.processes.start(name, prefix=(
+            'sh', '-c', f'sleep {seconds}; exec "$@"', 'late'))
+
+    def partition(self, client: str, service: str, mode: str) -> None:
+        """Do this to the way of a client (or ``*``) to a service."""
+        path = self.plan.directory / 'links.json'
+        rules = json.loads(path.read_text())
+        rules.setdefault(service, {})[client] = mode
+        if mode == link.PASS:
+            del rules[service][client]
+        new = path.with_suffix('.new')
+        new.write_text(json.dumps(rules))
+        new.replace(path)
+
+    def start_with_own_clock(self, name: str) -> None:
+        """Start a process whose wall clock step_clock() can step.
+
+        Its monotonic clock goes on as it is, as when ntpd steps a clock.
+        """
+        library = next((path for path in FAKETIME if path.exists()), None)
+        if library is None:
+            raise FileNotFoundError('libfaketime (package faketime)')
+        self.step_clock(name, 0)
+        self.processes.start(name, env={
+            'LD_PRELOAD': str(library), 'FAKETIME_NO_CACHE': '1',
+            'FAKETIME_DONT_FAKE_MONOTONIC': '1', 'DONT_FAKE_MONOTONIC': '1',
+            'FAKETIME_TIMESTAMP_FILE': str(self._clock(name))})
+
+    def step_clock(self, name: str, seconds: int) -> None:
+        self._clock(name).write_text(f'{seconds:+d}\n')
+
+    def _clock(self, name):
+        return self.plan.directory / f'{name}.clock'
+
+    # -- looking --------------------------------------------------------------
+
+    def pets(self, *words: str) -> tuple[int, str]:
+        """Run ``nova-manage pets WORDS``; return exit code and output."""
+        conf = self.plan.directory / 'etc' / 'scheduler1' / 'nova.conf'
+        environ = dict(os.environ)
+        environ.pop('PYTHONDONTWRITEBYTECODE', None)
+        done = subprocess.run(
+            [sys.executable, '-c', _MANAGE, '--config-file', str(conf),
+             'pets', *words], stdin=subprocess.DEVNULL, timeout=120,
+            capture_output=True, text=True, env=environ,
+            cwd=pathlib.Path(__file__).parents[3])
+        return done.returncode, done.stdout + done.stderr
+
+    def log(self) -> list[tuple[float, str]]:
+        """Return what the engines logged: when, and the line."""
+        found = []
+        for name in self.plan.scheduler_names:
+            path = self.plan.directory / 'logs' / f'{name}.log'
+            for line in path.read_text(errors='replace').splitlines():
+                match = _LINE.match(line)
+                if match:
+                    at = datetime.datetime.fromisoformat(match[1])
+                    found.append((at.timestamp(), match[2]))
+        return sorted(found)

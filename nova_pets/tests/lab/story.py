@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said and waited for in tests of the lab.
+
+A host fails and its pets have to run elsewhere; a storm comes and goes and
+nobody may be fenced. What really happened is asked of the hosts and BMCs
+(checker.py); the engines' logs only give the seconds of their verdicts.
+"""
+
+import time
+
+import requests
+
+from nova_pets.tests.lab import checker
+from nova_pets.tests.lab import conftest
+from nova_pets.tests.lab import rest
+
+RECOVERED_S = 180
+"""From the failure to the last pet, on a machine that is busy."""
+NORMAL_S = 60
+"""From the end of a storm to normal work."""
+
+
+class Story:
+
+    def __init__(self, lab, record):
+        """
+        :param record: record_property of pytest.
+        """
+        self.lab = lab
+        self._record = record
+
+    def tell(self, text):
+        self._record(conftest.TIMINGS, text)
+
+    def wait(self, condition, seconds, what):
+        """Poll until true; return the seconds that it took."""
+        began = time.monotonic()
+        while not condition():
+            assert time.monotonic() - began < seconds, \
+                f'not in {seconds} s: {what}'
+            time.sleep(0.25)
+        return time.monotonic() - began
+
+    # -- a failure ------------------------------------------------------------
+
+    def fail(self, host, pets, others=()):
+        """Let a host hang; check that its pets run elsewhere, once each.
+
+        :param pets: uuids of all pets of the cloud.
+        :param others: uuids that nobody may touch.
+        """
+        lab = self.lab
+        before = lab.truth.journal()
+        places = checker.running(before)
+        moving = {uuid for uuid in pets if places[uuid] == {host}}
+        staying = {uuid: places[uuid] for uuid in others
+                   if places[uuid] != {host}}
+        assert moving
+        lab.fail_host(host)
+        self.wait(lambda: not checker.wrong(
+            lab.truth.journal(), pets, not_on=[host]),
+            RECOVERED_S, f'the pets of {host} run elsewhere')
+        journal = lab.truth.journal()
+        assert checker.twice(journal) == []
+        after = journal[len(before):]
+        assert [line['host'] for line in checker.fences(after)] == [host]
+        now = checker.running(journal)
+        assert {uuid: now[uuid] for uuid in staying} == staying
+        self._timings(host, after, moving)
+
+    def _timings(self, host, journal, moving):
+        crash = next(line for line in journal if line.get('cut_off'))
+        off = checker.fences(journal)[0]['at'] - crash['at']
+        runs = [line['at'] - crash['at'] for line in journal
+                if line.get('guest') in moving and
+                line['state'] == 'running']
+        down = [at - crash['wall'] for at, text in self.lab.log()
+                if at > crash['wall'] and f'host {host}: ' in text and
+                '-> down' in text]
+        self.tell(f'{host} hangs; down {min(down, default=0):.1f} s, proven '
+                  f'off {off:.1f} s, first pet {min(runs):.1f} s, last of '
+                  f'{len(moving)} {max(runs):.1f} s')
+
+    def take_back(self, host):
+        """Mend a host that was fenced, and wait until it is up for us.
+
+        Not before every pet has left it: that would be a wrong binding.
+        """
+        self.wait(lambda: any(
+            f'host {host}: fenced -> vacated' in text
+            for _, text in self.lab.log()), RECOVERED_S, f'{host} is vacated')
+        self.lab.mend_host(host)
+        took = self.wait(self.is_normal, RECOVERED_S, f'{host} is back')
+        self.tell(f'{host} is switched on; back and up {took:.1f} s')
+
+    # -- a storm --------------------------------------------------------------
+
+    def storm(self, name, begin, lasts_s, end):
+        """Let a storm come and go; nobody is fenced, nothing moves.
+
+        :param begin, end: called without arguments.
+        """
+        lab = self.lab
+        before = lab.truth.journal()
+        places = checker.running(before)
+        begin()
+        time.sleep(lasts_s)
+        end()
+        took = self.wait(self.is_normal, 3 * NORMAL_S,
+                         f'normal work after: {name}')
+        journal = lab.truth.journal()
+        fences = checker.fences(journal[len(before):])
+        self.tell(f'{name} for {lasts_s} s: {len(fences)} fences, normal '
+                  f'{took:.1f} s after its end')
+        assert fences == []
+        now = checker.running(journal)
+        assert {uuid: now[uuid] for uuid in places} == places
+        assert took < NORMAL_S
+
+    def is_normal(self):
+        """Nova's hosts are up, so are ours, and a server can be booted."""
+        lab = self.lab
+        try:
+            computes = lab.cloud.computes().values()
+            if any(service['state'] != 'up' or service['forced_down']
+                   for service in computes):
+                return False
+            if lab.pets('status')[0] != 0:
+                return False
+            uuid = lab.cloud.boot('probe')
+            lab.cloud.wait_active([uuid], 60)
+            lab.cloud.delete(uuid)
+            self.wait(lambda: uuid not in lab.cloud.servers(), 60,
+                      'a server is deleted')
+        except (requests.RequestException, rest.Refused):
+            return False
+        return True
