@@ -2,7 +2,8 @@
 """Runs outside calls beside the cycle, so that a slow device delays nobody.
 
 One per engine, made after fork. A call that raises is logged, never lost
-silently; its row is taken up again by the next cycle.
+silently; its row is taken up again by the next cycle. What fails in the same
+way again is only told when it begins: cycles are short.
 """
 
 import collections.abc
@@ -16,6 +17,7 @@ from nova_pets import exception
 LOG = logging.getLogger(__name__)
 
 Call = collections.abc.Callable[[], None]
+Key = tuple[str, typing.Any]
 
 
 class Workers:
@@ -28,9 +30,10 @@ class Workers:
     def __init__(self, spawn: collections.abc.Callable[[Call], typing.Any]):
         self._spawn = spawn
         self._lock = threading.Lock()
-        self._busy: set[tuple[str, typing.Any]] = set()
+        self._busy: set[Key] = set()
+        self._failing: dict[Key, type[Exception]] = {}
 
-    def submit(self, key: tuple[str, typing.Any], call: Call) -> bool:
+    def submit(self, key: Key, call: Call) -> bool:
         with self._lock:
             if key in self._busy:
                 return False
@@ -43,20 +46,22 @@ class Workers:
             return False
         return True
 
-    def busy(self) -> frozenset[tuple[str, typing.Any]]:
+    def busy(self) -> frozenset[Key]:
         with self._lock:
             return frozenset(self._busy)
 
-    def _run(self, key: tuple[str, typing.Any], call: Call) -> None:
+    def _run(self, key: Key, call: Call) -> None:
         try:
             call()
+            self._failing.pop(key, None)
         except exception.RowConflict as error:
             LOG.debug('%s: %s', key, error)
-        except exception.ClaimsLost as error:
-            LOG.warning('%s: %s', key, error)
-        except (exception.NovaUnavailable,
+        except (exception.ClaimsLost, exception.NovaUnavailable,
                 exception.StoreUnavailable) as error:
-            LOG.warning('%s: %s', key, error)
+            is_told = self._failing.get(key) is type(error)
+            LOG.log(logging.DEBUG if is_told else logging.WARNING,
+                    '%s: %s', key, error)
+            self._failing[key] = type(error)
         # NOTE(pets): the outermost boundary of a worker; whatever a driver
         # or nova raised must not end the thread silently.
         except Exception:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of a call that fails again and again."""
+
+import logging
+
+import pytest
+
+from nova_pets import exception
+from nova_pets.engine import workers
+
+KEY = ('recovery', 1)
+OTHER = ('recovery', 2)
+AWAY = exception.NovaUnavailable(what='read', found='placement is away')
+LOST = exception.ClaimsLost(reason='no power was read')
+
+
+@pytest.fixture
+def run(caplog):
+    """Have a call of a key end like this; return how loudly it was told."""
+    caplog.set_level(logging.DEBUG)
+    made = workers.Workers(lambda call: call())
+
+    def run_(end, key=KEY):
+        def call():
+            if end is not None:
+                raise end
+        caplog.clear()
+        made.submit(key, call)
+        return [record.levelname for record in caplog.records]
+    return run_
+
+
+def test_what_stays_away_is_told_once(run):
+    """Warned three times a second for each pet while placement was away."""
+    assert run(AWAY) == ['WARNING']
+    assert run(AWAY) == ['DEBUG']
+    assert run(AWAY) == ['DEBUG']
+
+
+def test_another_error_of_the_same_call_is_told(run):
+    run(AWAY)
+    assert run(LOST) == ['WARNING']
+    assert run(LOST) == ['DEBUG']
+    assert run(AWAY) == ['WARNING']
+
+
+def test_each_call_is_told_for_itself(run):
+    run(AWAY)
+    assert run(AWAY, OTHER) == ['WARNING']
+
+
+def test_after_a_success_it_is_told_again(run):
+    run(AWAY)
+    assert run(None) == []
+    assert run(AWAY) == ['WARNING']
+
+
+def test_a_lost_race_changes_nothing(run):
+    run(AWAY)
+    run(exception.RowConflict(kind='host', key='host1', expected=1,
+                              owner='me'))
+    assert run(AWAY) == ['DEBUG']
+
+
+def test_what_nobody_expected_is_told_each_time(run):
+    assert run(ValueError('no')) == run(ValueError('no')) == ['ERROR']
