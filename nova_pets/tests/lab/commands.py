@@ -45,7 +45,9 @@ def _parser():
                         help='where all of it lies (%(default)s)')
     verbs = parser.add_subparsers(dest='verb', required=True)
     up = verbs.add_parser('up', help='bring it up; what is up is taken down')
-    up.add_argument('--computes', type=int, default=4)
+    up.add_argument('--cells', type=int, default=1)
+    up.add_argument('--computes', type=int, default=4,
+                    help='of all cells together (%(default)s)')
     up.add_argument('--schedulers', type=int, default=3)
     up.add_argument('--workers', type=int, default=2,
                     help='of each nova-scheduler (%(default)s)')
@@ -77,7 +79,7 @@ def _up(directory, arguments):
             raise Wrong(f'{directory} is not empty and holds no lab')
         up_module.down(directory, say)
     plan = plan_module.make(
-        directory, computes=arguments.computes,
+        directory, cells=arguments.cells, computes=arguments.computes,
         schedulers=arguments.schedulers, workers=arguments.workers,
         report_interval_s=arguments.report_interval,
         database=arguments.database)

@@ -22,8 +22,9 @@ def lab(tmp_path_factory, pytestconfig):
     from nova_pets.tests.lab import ground
     from nova_pets.tests.lab import up
     directory = tmp_path_factory.mktemp('lab')
-    plan = plan_module.make(directory, computes=4, schedulers=3, workers=2,
-                            report_interval_s=2, database='mysql')
+    plan = plan_module.make(
+        directory, cells=2, computes=6, schedulers=3, workers=2,
+        report_interval_s=2, database='mysql')
 
     capture = pytestconfig.pluginmanager.getplugin('capturemanager')
 

@@ -22,6 +22,7 @@ FAKETIME = [pathlib.Path('/usr/lib') / directory / 'faketime'
             / 'libfaketime.so.1'
             for directory in ('x86_64-linux-gnu', 'aarch64-linux-gnu', '')]
 _LINE = re.compile(r'^(\S+ \S+) \d+ INFO nova_pets\S* \[.*?\] (.*)$')
+_OBSERVES = re.compile(r'engine (\S+)/\d+ observes in slot (\d+)')
 _MANAGE = 'import sys; from nova_pets.cmd import manage; ' \
           'sys.exit(manage.main())'
 
@@ -91,6 +92,22 @@ class Lab:
 
     def step_clock(self, name: str, seconds: int) -> None:
         self._clock(name).write_text(f'{seconds:+d}\n')
+
+    def clock_ahead_s(self, scheduler: str) -> float:
+        """Return by how much a nova-scheduler's own clock is ahead, by the
+        time that it writes into its service record."""
+        said = self.cloud.services('nova-scheduler')[scheduler]['updated_at']
+        return (datetime.datetime.fromisoformat(said) - datetime.datetime.now(
+            datetime.UTC).replace(tzinfo=None)).total_seconds()
+
+    def observers(self) -> list[str]:
+        """Return the nova-schedulers whose engines took a slot last."""
+        slots = {}
+        for _, text in self.log():
+            match = _OBSERVES.match(text)
+            if match:
+                slots[match[2]] = match[1]
+        return sorted(set(slots.values()))
 
     def _clock(self, name):
         return self.plan.directory / f'{name}.clock'

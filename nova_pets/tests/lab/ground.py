@@ -21,7 +21,7 @@ class Missing(Exception):
 def make(plan: plan_module.Plan) -> None:
     drop(plan)
     with _server(plan) as conn:
-        for name in plan_module.DATABASES:
+        for name in plan.databases:
             conn.execute(sa.text(f'CREATE DATABASE {plan.prefix}_{name}' + (
                 ' CHARACTER SET utf8mb3' if conn.dialect.name == 'mysql'
                 else '')))
@@ -30,19 +30,19 @@ def make(plan: plan_module.Plan) -> None:
         f'rabbit_vhost:add(<<"{plan.prefix}_{name}">>, <<"lab">>), '
         'rabbit_auth_backend_internal:set_permissions('
         f'<<"{user}">>, <<"{plan.prefix}_{name}">>, <<".*">>, <<".*">>, '
-        '<<".*">>, <<"lab">>), ' for name in plan_module.VHOSTS) + 'ok.')
+        '<<".*">>, <<"lab">>), ' for name in plan.vhosts) + 'ok.')
 
 
 def drop(plan: plan_module.Plan) -> None:
     """Drop what there is of it."""
     with _server(plan) as conn:
         force = ' WITH (FORCE)' if conn.dialect.name == 'postgresql' else ''
-        for name in plan_module.DATABASES:
+        for name in plan.databases:
             conn.execute(sa.text(
                 f'DROP DATABASE IF EXISTS {plan.prefix}_{name}{force}'))
     _rabbit(''.join(
         f'catch rabbit_vhost:delete(<<"{plan.prefix}_{name}">>, <<"lab">>), '
-        for name in plan_module.VHOSTS) + 'ok.')
+        for name in plan.vhosts) + 'ok.')
 
 
 def _server(plan):

@@ -25,10 +25,7 @@ SERVERS = {
         'postgresql+psycopg2://postgres@127.0.0.1:5432/postgres')}
 BROKER = os.environ.get('NOVA_PETS_TEST_RABBIT',
                         'rabbit://guest:guest@127.0.0.1:5672/')
-DATABASES = ('keystone', 'placement', 'api', 'cell0', 'cell1')
-VHOSTS = ('super', 'cell1')
 APIS = ('keystone', 'placement', 'glance', 'neutron', 'api')
-CONDUCTORS = ('super', 'conductor')
 ADDRESS = '127.0.%d.%d'
 """All of 127/8 is loopback: a host has an address, and so a port, of its
 own."""
@@ -42,7 +39,9 @@ class Plan:
     server: str
     """URL of the database server."""
     broker: str
+    cells: int
     computes: int
+    """Of all cells: the first ones belong to cell1, and so on."""
     schedulers: int
     workers: int
     report_interval_s: int
@@ -59,9 +58,35 @@ class Plan:
         return [f'scheduler{number + 1}' for number in range(self.schedulers)]
 
     @property
+    def cell_names(self) -> list[str]:
+        return [f'cell{number + 1}' for number in range(self.cells)]
+
+    @property
+    def conductors(self) -> dict[str, str]:
+        """Return conductor -> cell; the one above the cells has cell0."""
+        return {'super': 'cell0'} | {
+            f'conductor{number + 1}': name
+            for number, name in enumerate(self.cell_names)}
+
+    def hosts_of(self, cell: str) -> list[str]:
+        return [host for host in self.hosts if self.cell_of(host) == cell]
+
+    def cell_of(self, host: str) -> str:
+        number = self.hosts.index(host)
+        return self.cell_names[number * self.cells // self.computes]
+
+    @property
+    def databases(self) -> list[str]:
+        return ['keystone', 'placement', 'api', 'cell0', *self.cell_names]
+
+    @property
+    def vhosts(self) -> list[str]:
+        return ['super', *self.cell_names]
+
+    @property
     def clients(self) -> dict[str, list[str]]:
         """Who has a way of its own to the database and to the broker."""
-        nova = ['api', *CONDUCTORS, *self.scheduler_names]
+        nova = ['api', *self.conductors, *self.scheduler_names]
         return {'database': ['keystone', 'placement', *nova],
                 'broker': [*nova, *self.hosts]}
 
@@ -111,12 +136,13 @@ def load(directory: pathlib.Path) -> Plan | None:
     return Plan(**{**said, 'directory': pathlib.Path(said['directory'])})
 
 
-def make(directory: pathlib.Path, *, computes: int, schedulers: int,
-         workers: int, report_interval_s: int, database: str) -> Plan:
+def make(directory: pathlib.Path, *, cells: int, computes: int,
+         schedulers: int, workers: int, report_interval_s: int,
+         database: str) -> Plan:
     plan = Plan(
         directory=directory, prefix=prefix_of(directory),
-        server=SERVERS[database], broker=BROKER, computes=computes,
-        schedulers=schedulers, workers=workers,
+        server=SERVERS[database], broker=BROKER, cells=cells,
+        computes=computes, schedulers=schedulers, workers=workers,
         report_interval_s=report_interval_s,
         password=secrets.token_urlsafe(12), ports={})
     names = [*APIS, 'bmc', 'witness']

@@ -106,9 +106,11 @@ class Cloud:
 
     def computes(self) -> dict[str, dict]:
         """Return the nova-compute services by their host."""
+        return self.services('nova-compute')
+
+    def services(self, binary: str) -> dict[str, dict]:
         return {service['host']: service for service in self.ask(
-            'api', 'GET', '/v2.1/os-services?binary=nova-compute'
-        )['services']}
+            'api', 'GET', f'/v2.1/os-services?binary={binary}')['services']}
 
     def force_up(self, host: str) -> None:
         self.ask('api', 'PUT',

@@ -102,12 +102,13 @@ class Settings:
         groups = self._common(name)
         if name in plan.hosts:
             groups['DEFAULT'] |= {
-                'transport_url': plan.transport('cell1', name),
+                'transport_url': plan.transport(plan.cell_of(name), name),
                 'my_ip': plan.address(name),
                 'compute_driver': identities.DRIVER}
-        elif name == 'conductor':
-            groups['DEFAULT']['transport_url'] = plan.transport('cell1', name)
-            groups['database'] = {'connection': plan.database('cell1', name)}
+        elif plan.conductors.get(name) in plan.cell_names:
+            cell = plan.conductors[name]
+            groups['DEFAULT']['transport_url'] = plan.transport(cell, name)
+            groups['database'] = {'connection': plan.database(cell, name)}
         else:
             groups['DEFAULT']['transport_url'] = plan.transport('super', name)
             groups['database'] = {'connection': plan.database('cell0', name)}

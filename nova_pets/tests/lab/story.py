@@ -86,9 +86,12 @@ class Story:
 
         Not before every pet has left it: that would be a wrong binding.
         """
+        crash = [line['wall'] for line in self.lab.truth.journal()
+                 if line['host'] == host and line.get('cut_off')][-1]
         self.wait(lambda: any(
-            f'host {host}: fenced -> vacated' in text
-            for _, text in self.lab.log()), RECOVERED_S, f'{host} is vacated')
+            at > crash and f'host {host}: fenced -> vacated' in text
+            for at, text in self.lab.log()), RECOVERED_S,
+            f'{host} is vacated')
         self.lab.mend_host(host)
         took = self.wait(self.is_normal, RECOVERED_S, f'{host} is back')
         self.tell(f'{host} is switched on; back and up {took:.1f} s')

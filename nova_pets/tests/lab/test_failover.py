@@ -12,22 +12,21 @@ import pytest
 
 from nova_pets.tests import conftest as tiers
 from nova_pets.tests.lab import checker
-from nova_pets.tests.lab import deeds
 from nova_pets.tests.lab import story as story_module
 
 STORM_S = int(os.environ.get('NOVA_PETS_LAB_STORM_S', '20'))
-PETS, CATTLE = 6, 2
 
 
 @pytest.fixture(scope='module')
 def inhabitants(lab):
-    """Four pets and a cow on host1, the others on host2."""
-    def boot(name, number, metadata):
-        return [lab.cloud.boot(
-            f'{name}{index}', metadata=metadata,
-            host='host1' if index < 2 * number // 3 else 'host2')
-            for index in range(number)]
-    pets, cattle = boot('pet', PETS, {'ha': 'true'}), boot('cow', CATTLE, {})
+    """Pets and a cow on a host of each cell, and some on another."""
+    def boot(name, metadata, *hosts):
+        return [lab.cloud.boot(f'{name}{number}', host, metadata)
+                for number, host in enumerate(hosts)]
+    first, other, far = 'host1', 'host2', lab.plan.hosts_of('cell2')[0]
+    pets = boot('pet', {'ha': 'true'}, first, first, first, first, other,
+                other, far, far)
+    cattle = boot('cow', {}, first, other, far)
     lab.cloud.wait_active(pets + cattle)
     return pets, cattle
 
@@ -60,15 +59,35 @@ def test_a_broker_that_is_cut_off_fences_nobody(story):
         lambda: story.lab.partition('*', 'broker', 'pass'))
 
 
+def test_a_failure_in_another_cell_is_recovered_in_a_storm(
+        story, inhabitants):
+    """All of cell1 is silent but for its machines; cell2 loses a host."""
+    lab, (pets, cattle) = story.lab, inhabitants
+    silent = [name for name, cell in lab.plan.conductors.items()
+              if cell == 'cell1'] + lab.plan.hosts_of('cell1')
+    failing = lab.plan.hosts_of('cell2')[0]
+    for name in silent:
+        lab.partition(name, 'broker', 'cut')
+    story.wait(lambda: all(
+        lab.cloud.computes()[host]['state'] == 'down'
+        for host in lab.plan.hosts_of('cell1')), 120, 'cell1 is silent')
+    try:
+        story.fail(failing, pets, cattle)
+    finally:
+        for name in silent:
+            lab.partition(name, 'broker', 'pass')
+    story.take_back(failing)
+
+
 def test_dead_conductors_fence_nobody(story):
     known = story.lab.processes
 
     def kill():
-        for name in ('super', 'conductor'):
+        for name in story.lab.plan.conductors:
             known.kill(name)
 
     def start():
-        for name in ('super', 'conductor'):
+        for name in story.lab.plan.conductors:
             known.start(name)
     story.storm('all conductors dead', kill, STORM_S, start)
 
@@ -90,22 +109,32 @@ def test_lost_heartbeats_fence_nobody(story):
                 lambda: story.lab.lose_heartbeats(0))
 
 
+@pytest.fixture(scope='module')
+def own_clocks(lab):
+    """All nova-schedulers started again, with clocks that can be stepped."""
+    for name in lab.plan.scheduler_names:
+        lab.processes.kill(name)
+        try:
+            lab.start_with_own_clock(name)
+        except FileNotFoundError as error:
+            lab.processes.start(name)
+            tiers.require('lab', f'{error} is not installed')
+
+
 @pytest.mark.parametrize('seconds', [3600, -3600])
-def test_a_stepped_clock_fences_nobody(story, seconds):
-    name = story.lab.plan.scheduler_names[0]
+def test_a_stepped_clock_fences_nobody(story, own_clocks, seconds):
+    """Of a nova-scheduler whose engine is at work."""
+    lab = story.lab
+    story.wait(lambda: story.is_normal() and lab.observers(), 120,
+               'engines are at work')
+    name = lab.observers()[0]
 
     def step():
-        story.lab.processes.kill(name)
-        try:
-            story.lab.start_with_own_clock(name)
-        except FileNotFoundError as error:
-            story.lab.processes.start(name)
-            tiers.require('lab', f'{error} is not installed')
-        story.wait(lambda: story.lab.pets('status')[0] == 0, 90,
-                   'the engines are at work')
-        story.lab.step_clock(name, seconds)
-    story.storm(f'clock of a scheduler stepped by {seconds} s', step,
-                STORM_S, lambda: story.lab.step_clock(name, 0))
+        lab.step_clock(name, seconds)
+        story.wait(lambda: abs(lab.clock_ahead_s(name) - seconds) < 60, 60,
+                   f'the clock of {name} is stepped')
+    story.storm(f'clock of {name} stepped by {seconds} s', step, STORM_S,
+                lambda: lab.step_clock(name, 0))
 
 
 def test_after_the_storms_a_real_failure_is_recovered(story, inhabitants):
@@ -113,9 +142,3 @@ def test_after_the_storms_a_real_failure_is_recovered(story, inhabitants):
     places = checker.running(story.lab.truth.journal())
     host = min(host for uuid in pets for host in places[uuid])
     story.fail(host, pets, cattle)
-
-
-def test_faketime_is_where_it_is_looked_for():
-    if not any(path.exists() for path in deeds.FAKETIME):
-        tiers.require('lab', 'libfaketime (package faketime) is not '
-                             'installed')

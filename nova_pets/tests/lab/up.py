@@ -91,13 +91,14 @@ class Up:
         self._wait('the computes', lambda: len([
             service for service in self.cloud.computes().values()
             if service['state'] == 'up']) == plan.computes)
-        self.say('hosts in their cell, engines at work')
+        self.say('hosts in their cells, engines at work')
         self._wait('hosts that can be scheduled to', self._hosts_are_known)
         lab = deeds.Lab(plan)
         self._wait('engines that call all hosts up',
                    lambda: lab.pets('status')[0] == 0)
         self.say(f'up: {plan.schedulers} nova-schedulers with {plan.workers} '
-                 f'workers each, {plan.computes} nova-computes')
+                 f'workers each, {plan.computes} nova-computes in '
+                 f'{plan.cells} cell(s)')
 
     def _configure(self):
         plan, directory = self.plan, self.plan.directory
@@ -156,7 +157,7 @@ class Up:
                            plan.ports[name]),
                 **{f'OS_{project.upper()}_CONFIG_DIR': os.path.dirname(path)})
         for names, command in (
-                (plan_module.CONDUCTORS, (BIN / 'nova-conductor',)),
+                (plan.conductors, (BIN / 'nova-conductor',)),
                 (plan.scheduler_names, (BIN / 'nova-scheduler',)),
                 (plan.hosts, own('compute'))):
             for name in names:
@@ -199,8 +200,10 @@ class Up:
         self._command(
             sys.executable, '-m', 'nova_pets.tests.lab.tables',
             plan.directory / 'etc/super/nova.conf',
-            template(plan.database('cell1', 'super'), 'database.super'),
-            template(plan.transport('cell1', 'super'), 'broker.super'))
+            *(word for cell in plan.cell_names for word in (
+                cell,
+                template(plan.database(cell, 'super'), 'database.super'),
+                template(plan.transport(cell, 'super'), 'broker.super'))))
         self.say('tables of nova and nova-pets are there')
 
     def _command(self, *argv):
