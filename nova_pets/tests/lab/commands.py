@@ -25,14 +25,15 @@ def main(argv=None) -> int:
     try:
         if arguments.verb == 'up':
             return _up(directory, arguments)
-        plan = plan_module.load(directory)
         if arguments.verb == 'down':
             up_module.down(directory)
             return 0
+        plan = plan_module.load(directory)
         if plan is None:
             raise Wrong(f'no lab is up in {directory}')
         return globals()[f'_{arguments.verb}'](deeds.Lab(plan), arguments)
-    except (Wrong, ground.Missing, up_module.Failed, rest.Refused) as error:
+    except (Wrong, ground.Missing, up_module.Failed,
+            plan_module.Other, rest.Refused) as error:
         print(f'lab: {error}', file=sys.stderr)
         return 1
 
@@ -75,7 +76,7 @@ def _parser():
 def _up(directory, arguments):
     say = lambda text: print(text, flush=True)
     if directory.exists() and any(directory.iterdir()):
-        if plan_module.load(directory) is None:
+        if plan_module.server_of(directory) is None:
             raise Wrong(f'{directory} is not empty and holds no lab')
         up_module.down(directory, say)
     plan = plan_module.make(

@@ -19,8 +19,8 @@ class Missing(Exception):
 
 
 def make(plan: plan_module.Plan) -> None:
-    drop(plan)
-    with _server(plan) as conn:
+    drop(plan.prefix, plan.server)
+    with _server(plan.server) as conn:
         for name in plan.databases:
             conn.execute(sa.text(f'CREATE DATABASE {plan.prefix}_{name}' + (
                 ' CHARACTER SET utf8mb3' if conn.dialect.name == 'mysql'
@@ -33,20 +33,23 @@ def make(plan: plan_module.Plan) -> None:
         '<<".*">>, <<"lab">>), ' for name in plan.vhosts) + 'ok.')
 
 
-def drop(plan: plan_module.Plan) -> None:
-    """Drop what there is of it."""
-    with _server(plan) as conn:
-        force = ' WITH (FORCE)' if conn.dialect.name == 'postgresql' else ''
-        for name in plan.databases:
-            conn.execute(sa.text(
-                f'DROP DATABASE IF EXISTS {plan.prefix}_{name}{force}'))
-    _rabbit(''.join(
-        f'catch rabbit_vhost:delete(<<"{plan.prefix}_{name}">>, <<"lab">>), '
-        for name in plan.vhosts) + 'ok.')
+def drop(prefix: str, server: str) -> None:
+    """Drop all that has this prefix."""
+    with _server(server) as conn:
+        if conn.dialect.name == 'postgresql':
+            names, force = 'SELECT datname FROM pg_database', ' WITH (FORCE)'
+        else:
+            names, force = 'SHOW DATABASES', ''
+        for name in conn.scalars(sa.text(names)).all():
+            if name.startswith(f'{prefix}_'):
+                conn.execute(sa.text(f'DROP DATABASE {name}{force}'))
+    _rabbit('[rabbit_vhost:delete(V, <<"lab">>) || V <- '
+            'rabbit_vhost:list_names(), string:prefix(V, '
+            f'<<"{prefix}_">>) =/= nomatch], ok.')
 
 
-def _server(plan):
-    engine = sa.create_engine(plan.server, isolation_level='AUTOCOMMIT',
+def _server(server):
+    engine = sa.create_engine(server, isolation_level='AUTOCOMMIT',
                               poolclass=pool.NullPool)
     try:
         return engine.connect()

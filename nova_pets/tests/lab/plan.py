@@ -29,6 +29,11 @@ APIS = ('keystone', 'placement', 'glance', 'neutron', 'api')
 ADDRESS = '127.0.%d.%d'
 """All of 127/8 is loopback: a host has an address, and so a port, of its
 own."""
+FILE = 'plan.json'
+
+
+class Other(Exception):
+    """A plan that this version cannot read."""
 
 
 @dataclasses.dataclass
@@ -115,7 +120,7 @@ class Plan:
         return f'http://127.0.0.1:{self.ports[service]}'
 
     def save(self) -> None:
-        path = self.directory / 'plan.json'
+        path = self.directory / FILE
         path.touch(mode=0o600)
         said = dataclasses.asdict(self)
         said['directory'] = str(self.directory)
@@ -129,11 +134,31 @@ def prefix_of(directory: pathlib.Path) -> str:
 
 
 def load(directory: pathlib.Path) -> Plan | None:
+    """Return the plan of the lab there, None: there is none.
+
+    :raises Other: it was made by another version of this module.
+    """
+    said = _read(directory)
+    if said is None:
+        return None
     try:
-        said = json.loads((directory / 'plan.json').read_text())
+        return Plan(**{**said, 'directory': directory})
+    except TypeError as error:
+        raise Other(f'the lab in {directory} was made by another version; '
+                    'only "down" and "up" can be done to it') from error
+
+
+def server_of(directory: pathlib.Path) -> str | None:
+    """Return the database server of the lab there, whoever made it."""
+    said = _read(directory)
+    return said and said['server']
+
+
+def _read(directory):
+    try:
+        return json.loads((directory / FILE).read_text())
     except FileNotFoundError:
         return None
-    return Plan(**{**said, 'directory': pathlib.Path(said['directory'])})
 
 
 def make(directory: pathlib.Path, *, cells: int, computes: int,

@@ -259,12 +259,12 @@ def down(directory: pathlib.Path, say=print, keep: bool = False) -> None:
     # The ways of the others last, or their logs end in complaints.
     for name in reversed(known.specs):
         known.kill(name)
-    plan = plan_module.load(directory)
-    if plan is not None:
-        ground.drop(plan)
+    server = plan_module.server_of(directory)
+    if server is not None:
+        ground.drop(plan_module.prefix_of(directory), server)
         # Only what ``up`` made is ever removed.
         if keep:
-            (directory / 'plan.json').unlink()
+            (directory / plan_module.FILE).unlink()
         else:
             shutil.rmtree(directory)
     say('down: no process, no database, no virtual host is left')
