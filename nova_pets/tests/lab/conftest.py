@@ -23,7 +23,7 @@ def lab(tmp_path_factory, pytestconfig):
     from nova_pets.tests.lab import up
     directory = tmp_path_factory.mktemp('lab')
     plan = plan_module.make(
-        directory, cells=2, computes=6, schedulers=3, workers=2,
+        directory, cells=2, computes=7, schedulers=3, workers=2,
         report_interval_s=2, database='mysql')
 
     capture = pytestconfig.pluginmanager.getplugin('capturemanager')
