@@ -12,15 +12,13 @@ import re
 import subprocess
 import sys
 
+from nova_pets.tests.lab import clock
 from nova_pets.tests.lab import link
 from nova_pets.tests.lab import machine
 from nova_pets.tests.lab import plan as plan_module
 from nova_pets.tests.lab import processes
 from nova_pets.tests.lab import rest
 
-FAKETIME = [pathlib.Path('/usr/lib') / directory / 'faketime'
-            / 'libfaketime.so.1'
-            for directory in ('x86_64-linux-gnu', 'aarch64-linux-gnu', '')]
 _LINE = re.compile(r'^(\S+ \S+) \d+ INFO nova_pets\S* \[.*?\] (.*)$')
 _OBSERVES = re.compile(r'engine (\S+)/\d+ observes in slot (\d+)')
 _MANAGE = 'import sys; from nova_pets.cmd import manage; ' \
@@ -79,19 +77,15 @@ class Lab:
     def start_with_own_clock(self, name: str) -> None:
         """Start a process whose wall clock step_clock() can step.
 
-        Its monotonic clock goes on as it is, as when ntpd steps a clock.
+        :raises clock.NoCompiler: nothing is started.
         """
-        library = next((path for path in FAKETIME if path.exists()), None)
-        if library is None:
-            raise FileNotFoundError('libfaketime (package faketime)')
+        made = clock.library(self.plan.directory)
         self.step_clock(name, 0)
-        self.processes.start(name, env={
-            'LD_PRELOAD': str(library), 'FAKETIME_NO_CACHE': '1',
-            'FAKETIME_DONT_FAKE_MONOTONIC': '1', 'DONT_FAKE_MONOTONIC': '1',
-            'FAKETIME_TIMESTAMP_FILE': str(self._clock(name))})
+        self.processes.start(name, env=clock.environ(
+            made, self._clock(name)))
 
     def step_clock(self, name: str, seconds: int) -> None:
-        self._clock(name).write_text(f'{seconds:+d}\n')
+        self._clock(name).write_text(str(seconds))
 
     def clock_ahead_s(self, scheduler: str) -> float:
         """Return by how much a nova-scheduler's own clock is ahead, by the

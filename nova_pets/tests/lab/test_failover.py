@@ -12,6 +12,7 @@ import pytest
 
 from nova_pets.tests import conftest as tiers
 from nova_pets.tests.lab import checker
+from nova_pets.tests.lab import clock
 from nova_pets.tests.lab import story as story_module
 
 STORM_S = int(os.environ.get('NOVA_PETS_LAB_STORM_S', '20'))
@@ -116,13 +117,13 @@ def test_lost_heartbeats_fence_nobody(story):
 @pytest.fixture(scope='module')
 def own_clocks(lab):
     """All nova-schedulers started again, with clocks that can be stepped."""
+    try:
+        clock.library(lab.plan.directory)
+    except clock.NoCompiler as error:
+        tiers.require('lab', str(error))
     for name in lab.plan.scheduler_names:
         lab.processes.kill(name)
-        try:
-            lab.start_with_own_clock(name)
-        except FileNotFoundError as error:
-            lab.processes.start(name)
-            tiers.require('lab', f'{error} is not installed')
+        lab.start_with_own_clock(name)
 
 
 @pytest.mark.parametrize('seconds', [3600, -3600])

@@ -9,6 +9,7 @@ import contextlib
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -18,8 +19,10 @@ from nova_pets.detectors import base
 from nova_pets.detectors import context
 from nova_pets.detectors import tcp
 from nova_pets.model import states
+from nova_pets.tests import conftest as tiers
 from nova_pets.tests.fencing import servers
 from nova_pets.tests.lab import checker
+from nova_pets.tests.lab import clock
 from nova_pets.tests.lab import link
 from nova_pets.tests.lab import machine
 from nova_pets.tests.lab import processes
@@ -179,6 +182,36 @@ def test_a_cut_way_resets_what_is_there(way):
         while here.recv(1):
             pass
         raise AssertionError('closed, not reset')
+
+
+# A clock
+
+_TELL = '''
+import datetime, pathlib, sys, threading, time
+began, file = time.monotonic(), pathlib.Path(sys.argv[1])
+for seconds in 3600, -3600, 0:
+    before, wall = time.monotonic(), time.time()
+    file.write_text(str(seconds))
+    print(round((time.time() - wall) / 3600),
+          round((datetime.datetime.now().timestamp() - wall) / 3600))
+    time.sleep(0)
+    time.sleep(0.05)
+    threading.Event().wait(0.05)
+    assert 0.09 < time.monotonic() - before < 60
+'''
+
+
+def test_a_step_of_the_clock_is_one_and_nothing_else(tmp_path):
+    try:
+        made = clock.library(tmp_path)
+    except clock.NoCompiler as error:
+        tiers.require('lab', str(error))
+    (tmp_path / 'ahead').write_text('0')
+    told = subprocess.run(
+        [sys.executable, '-c', _TELL, tmp_path / 'ahead'], check=True,
+        env=clock.environ(made, tmp_path / 'ahead'), capture_output=True,
+        text=True, timeout=DEADLINE_S)
+    assert told.stdout.split() == ['1', '1', '-2', '-2', '1', '1']
 
 
 # Processes
