@@ -21,6 +21,10 @@ TIMES = {
 """Shorter than the defaults, so that a test does not wait for them; the
 others are as shipped."""
 
+POOL = {'max_pool_size': 2}
+"""Idle connections of each process to each database: the server takes 151 by
+default, and others use it, too."""
+
 _NOVAS_FILTERS = ('ComputeFilter,ComputeCapabilitiesFilter,'
                   'ImagePropertiesFilter,ServerGroupAntiAffinityFilter,'
                   'ServerGroupAffinityFilter')
@@ -108,12 +112,13 @@ class Settings:
         elif plan.conductors.get(name) in plan.cell_names:
             cell = plan.conductors[name]
             groups['DEFAULT']['transport_url'] = plan.transport(cell, name)
-            groups['database'] = {'connection': plan.database(cell, name)}
+            groups['database'] |= {'connection': plan.database(cell, name)}
         else:
             groups['DEFAULT']['transport_url'] = plan.transport('super', name)
-            groups['database'] = {'connection': plan.database('cell0', name)}
+            groups['database'] |= {
+                'connection': plan.database('cell0', name)}
             groups['api_database'] = {
-                'connection': plan.database('api', name)}
+                'connection': plan.database('api', name), **POOL}
         if name in plan.scheduler_names:
             groups |= self._scheduler(groups)
         for group, options in self._extra.items():
@@ -132,6 +137,7 @@ class Settings:
                 'service_down_time': 4 * plan.report_interval_s,
                 'vif_plugging_timeout': 0, 'reserved_host_memory_mb': 0,
                 'initial_cpu_allocation_ratio': 16},
+            'database': dict(POOL),
             'oslo_concurrency': {'lock_path': state / 'locks'},
             'keystone_authtoken': self._authtoken(),
             'service_user': {**self._password(),
