@@ -21,8 +21,8 @@ from nova_pets.tests.lab import rest
 
 _LINE = re.compile(r'^(\S+ \S+) \d+ INFO nova_pets\S* \[.*?\] (.*)$')
 _OBSERVES = re.compile(r'engine (\S+)/\d+ observes in slot (\d+)')
-_MANAGE = 'import sys; from nova_pets.cmd import manage; ' \
-          'sys.exit(manage.main())'
+_MANAGE = 'import sys; from nova_pets.cmd import program; ' \
+          'sys.exit(program.main())'
 
 
 class Lab:
