@@ -3,10 +3,10 @@
 
 Pure. Each cell is judged by itself, so that the loss of one cell's database
 or broker holds back nobody elsewhere; two such cells at once are rather this
-engine's view, or what both need, and hold back everybody. Who was down and is
-back counts as long as the window: a network that comes and goes is a storm
-too, and one ends only after a calm as long. Who is proven off counts no more.
-What goes on slowly is no storm; a limit for a day stops it.
+engine's view, or what both need, and hold back everybody. A cell of which no
+host is heard is in a storm, however few they are. Who was down and is back
+counts as long as the window: a network that comes and goes is a storm too, and
+one ends only after a calm as long. Who is proven off counts no more.
 Source: design.md, section 3.
 """
 
@@ -39,10 +39,14 @@ def why_storm(cell_uuid: str, snap: snapshot.Snapshot,
     silent = collections.Counter(
         view.row.cell_uuid for view in snap.hosts.values()
         if _counts(view, policy))
-    stormy = {cell for cell, number in silent.items()
-              if number > limit(policy, known[cell])}
+    empty = {cell for cell in known if _is_all_silent(cell, snap)}
+    stormy = empty | {cell for cell, number in silent.items()
+                      if number > limit(policy, known[cell])}
     are = (f'are silent, or were down within '
            f'{policy.storm_window_s:.0f} s')
+    if cell_uuid in empty:
+        return (f'all {known[cell_uuid]} hosts of its cell are silent: none '
+                f'is left to go on')
     if cell_uuid in stormy:
         return (f'{silent[cell_uuid]} of {known[cell_uuid]} hosts of its '
                 f'cell {are}: at most {limit(policy, known[cell_uuid])} may')
@@ -54,6 +58,14 @@ def why_storm(cell_uuid: str, snap: snapshot.Snapshot,
         return (f'{others} of {hosts} hosts {are}: at most '
                 f'{limit(policy, hosts)} may')
     return ''
+
+
+def _is_all_silent(cell_uuid: str, snap: snapshot.Snapshot) -> bool:
+    """Whether no host of a cell of several is heard: no instance of it could
+    go anywhere, and what all of them need has rather failed."""
+    states_there = [view.row.state for view in snap.hosts.values()
+                    if view.row.cell_uuid == cell_uuid]
+    return len(states_there) > 1 and NEWLY_SILENT.issuperset(states_there)
 
 
 def day_limit(policy: policy_model.Policy, hosts: int) -> int:

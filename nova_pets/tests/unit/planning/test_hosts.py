@@ -145,10 +145,14 @@ def _silent_hosts(number):
             for index in range(number)]
 
 
+WELL = samples.host_view('host99')
+
+
 def test_a_storm_stops_power_offs_and_an_approval_lets_one_pass():
     view = samples.host_view(state=H.DOWN)
-    assert told(plan(view, others=_silent_hosts(2))) == ['FenceHost fence']
-    others = _silent_hosts(3)
+    assert told(plan(view, others=(WELL, *_silent_hosts(2)))) == [
+        'FenceHost fence']
+    others = (WELL, *_silent_hosts(3))
     assert told(plan(view, others=others)) == ['Hold storm']
     order = samples.control(C.APPROVAL)
     assert told(plan(view, others=others, controls=(order,))) == [
@@ -157,10 +161,10 @@ def test_a_storm_stops_power_offs_and_an_approval_lets_one_pass():
 
 def test_a_hold_says_the_numbers_once():
     view = samples.host_view(state=H.DOWN)
-    [held] = plan(view, others=_silent_hosts(3))
-    assert held.detail.startswith('4 of 4 hosts of its cell')
+    [held] = plan(view, others=(WELL, *_silent_hosts(3)))
+    assert held.detail.startswith('4 of 5 hosts of its cell')
     view = samples.host_view(state=H.DOWN, row={'reason': 'storm'})
-    assert plan(view, others=_silent_hosts(3)) == []
+    assert plan(view, others=(WELL, *_silent_hosts(3))) == []
     view = samples.host_view(state=H.DOWN)
     [held] = plan(view, is_sane=False, why_not_sane='no conductor answers')
     assert (held.reason, held.detail) == ('own_view', 'no conductor answers')

@@ -27,10 +27,26 @@ def why(*views, policy=POLICY):
 
 @pytest.mark.parametrize('state', [H.SUSPECT, H.DOWN, H.FENCING])
 def test_more_than_the_limit_at_once(state):
-    assert why(*hosts(state, 3)) == ''
-    assert why(*hosts(state, 4)) == (
-        '4 of 4 hosts of its cell are silent, or were down within 60 s: '
+    assert why(*hosts(H.UP, 1), *hosts(state, 3)) == ''
+    assert why(*hosts(H.UP, 1), *hosts(state, 4)) == (
+        '4 of 5 hosts of its cell are silent, or were down within 60 s: '
         'at most 3 may')
+
+
+def test_a_cell_of_which_no_host_is_heard():
+    """Seen on real processes: three hosts, within the limit, held back the
+    one that had failed in another cell."""
+    assert why(*hosts(H.SUSPECT, 1), *hosts(H.DOWN, 1)) == (
+        'all 2 hosts of its cell are silent: none is left to go on')
+    assert why(*hosts(H.DOWN, 1)) == ''
+    for state in (H.UP, H.FENCED):
+        assert why(*hosts(state, 1, down_ago_s=1.0), *hosts(H.DOWN, 1)) == ''
+
+
+def test_such_a_cell_counts_for_itself_alone():
+    here = [*hosts(H.UP, 2), *hosts(H.DOWN, 1)]
+    assert why(*here, *hosts(H.DOWN, 3, 'there')) == ''
+    assert why(*here, *hosts(H.UP, 1, 'there'), *hosts(H.DOWN, 3, 'there'))
 
 
 @pytest.mark.parametrize('state', sorted(
@@ -74,15 +90,16 @@ def test_storms_in_two_other_cells_hold_everybody_back():
 
 def test_a_few_in_every_cell_are_too_many_in_all():
     few = [view for cell in ('here', 'there', 'yonder')
-           for view in hosts(H.DOWN, 2, cell)]
+           for view in hosts(H.UP, 1, cell) + hosts(H.DOWN, 2, cell)]
     assert why(*few) == (
-        '6 of 6 hosts are silent, or were down within 60 s: at most 3 may')
+        '6 of 9 hosts are silent, or were down within 60 s: at most 3 may')
 
 
 def test_those_of_the_stormy_cell_do_not_count_in_all():
-    assert why(*hosts(H.DOWN, 2), *hosts(H.DOWN, 1, 'yonder'),
+    here = [*hosts(H.UP, 1), *hosts(H.DOWN, 2), *hosts(H.UP, 1, 'yonder')]
+    assert why(*here, *hosts(H.DOWN, 1, 'yonder'),
                *hosts(H.DOWN, 9, 'there')) == ''
-    assert why(*hosts(H.DOWN, 2), *hosts(H.DOWN, 2, 'yonder'),
+    assert why(*here, *hosts(H.DOWN, 2, 'yonder'),
                *hosts(H.DOWN, 9, 'there'))
 
 
