@@ -83,6 +83,8 @@ class Checks:
         """{engine: {renewals: when that was written}}; a failover may take
         the row back to an earlier one."""
         self._answers_since: dict[str, float | None] = {}
+        self._offered: dict[str, float] = {}
+        """When placement last offered hosts for an instance."""
         self.untagged_at: dict[str, float] = {}
         self.forced: set[str] = set()
         """Instances that a person sent to a host of their choice."""
@@ -143,8 +145,13 @@ class Checks:
     def nova_step(self, step: str, uuid: str = '', host: str = '',
                   *more: typing.Any) -> None:
         """A scheduler chose a destination; no person forced it."""
+        if step == 'candidates':
+            self._offered[uuid] = self._kernel.now
         if step != 'claimed':
             return
+        offered_at = self._offered.get(uuid, self._kernel.now)
+        if self._kernel.now - offered_at > GRACE_S:
+            return  # its process stood still between filters and claim
         self.hits['I10'] += 1
         row = self._truth.database.hosts.get(host)
         since = self._since.get(host)
