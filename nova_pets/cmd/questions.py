@@ -91,8 +91,16 @@ def exit_code(facts: Facts) -> Exit:
 
 
 def is_under_way(facts: Facts) -> bool:
-    return bool(facts.recoveries or facts.orders or any(
+    return bool(facts.recoveries or facts.orders or is_blind(facts) or any(
         host.state is not states.HostState.UP for host in facts.hosts))
+
+
+def is_blind(facts: Facts) -> bool:
+    """Whether no working engine trusts its own view: until one does, no
+    host is found down. An engine that has not said it yet counts as one."""
+    at_work = documents.working(facts.engines)
+    return bool(at_work) and all(
+        engine.report.get('is_sane') is False for engine in at_work)
 
 
 def alarms(facts: Facts) -> list[Alarm]:

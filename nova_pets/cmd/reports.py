@@ -91,6 +91,8 @@ def _headline(facts: questions.Facts, alarms: list[questions.Alarm]) -> str:
         parts.append(f'{words.count(not_up, "host")} not up')
     if facts.orders:
         parts.append(words.count(len(facts.orders), 'order') + ' in force')
+    if questions.is_blind(facts):
+        parts.append('no engine trusts its own view, so no host is found down')
     if parts:
         return '; '.join(parts).capitalize() + '; nobody has to act.'
     return 'All is well.'

@@ -8,6 +8,7 @@ import pytest
 from nova_pets import exception
 from nova_pets.cmd import liveness
 from nova_pets.cmd import questions
+from nova_pets.cmd import reports
 from nova_pets.model import reasons
 from nova_pets.model import states
 from nova_pets.tests.unit.cmd import samples
@@ -80,6 +81,30 @@ def test_an_old_reason_of_a_host_that_is_up_alarms_nobody():
 
 def test_a_storm_is_a_hold_and_ends_by_itself():
     assert questions.exit_code(with_host(H.DOWN, 'storm')) is E.UNDER_WAY
+
+
+BLIND = {'is_sane': False, 'why_not_sane': 'every conductor is silent'}
+
+
+@pytest.mark.parametrize('said, code', [
+    ((BLIND,), E.UNDER_WAY), ((BLIND, BLIND), E.UNDER_WAY),
+    ((BLIND, {'is_sane': True}), E.WELL), ((BLIND, {}), E.WELL)],
+    ids=['the only one', 'all', 'one sees', 'one has not said it'])
+def test_a_view_that_no_engine_trusts_is_a_hold(said, code):
+    """Seen in the lab: "All is well" with every conductor away."""
+    facts = samples.facts(engines=tuple(
+        samples.engine(number, number, report=report)
+        for number, report in enumerate(said)))
+    assert questions.exit_code(facts) is code
+    headline = reports.status(facts)['headline']
+    assert ('own view' in headline) is (code is E.UNDER_WAY)
+
+
+def test_who_is_in_reserve_says_nothing_about_the_view():
+    facts = samples.facts(engines=(
+        samples.engine(1, 0, report={'is_sane': True}),
+        samples.engine(2, None, report=BLIND)))
+    assert questions.exit_code(facts) is E.WELL
 
 
 def test_every_alarm_offers_a_command():
