@@ -191,9 +191,8 @@ def test_what_waits_is_told_and_dropped(broker):
     assert recorder.got == [] and broker.waiting() == 0
 
 
+@pytest.mark.nova(33, 34)
 def test_the_second_queue_of_a_nova_compute_is_emptied_too(broker):
-    if not hasattr(rpcapi, 'RPC_TOPIC_ALT'):
-        pytest.skip('this nova has one queue only')
     topic = rpcapi.RPC_TOPIC_ALT
     broker.be_started_once()
     broker.be_started_once(topic)

@@ -73,9 +73,11 @@ def _sample(path, outcome, number, purpose='points'):
 
 
 def _another(path, outcome, first, place):
-    """Return the death of another engine, soon after the first."""
+    """Return the death of another engine, soon after the first; where there
+    is only one, it dies once more after its restart."""
     chance = random.Random(f'{place} of {path.stem}')
-    others = [name for name in outcome.points if name != first.worker]
+    others = [name for name in outcome.points if name != first.worker
+              ] or [first.worker]
     return scenario.Death(chance.choice(others), chance.randint(1, NEAR))
 
 

@@ -56,7 +56,8 @@ def test_many_seeds_are_counted(capsys):
     assert parts['rows of the transition tables']['hits'][
         'host up -> suspect (silent)'] >= 1
     assert parts['invariants']['hits']['I7'] > 10
-    assert set(parts['invariants']['missed']) <= {'L1'}
+    # A few seeds: not each needs an audit that mends allocations.
+    assert set(parts['invariants']['missed']) <= {'A1', 'L1'}
 
 
 def test_a_violation_is_exit_code_2_and_a_short_story(capsys, monkeypatch):
