@@ -32,13 +32,6 @@ C = states.ControlKind
 
 CONDUCTORS_EVERY_S = 10.0
 PING_CONDUCTOR_S = 5.0
-SLOW_AT_ONCE = 8
-"""Looks of slow witnesses under way at once: a quarter of the threads of an
-engine (wiring.WORKERS), so that dead devices keep nobody waiting."""
-SLOW_EVERY_S = 2.0
-SLOW_WATCH_S = 10.0
-"""How often a slow witness is asked while a verdict may depend on it, and
-otherwise: some BMCs lock up when they are asked often."""
 OPERATOR_EVERY_S = 5.0
 """How often the traces of recoveries that need an operator are read."""
 

@@ -145,8 +145,10 @@ class Memory:
                 silent_s=(word.at - word.silent_from
                           if word.silent_from is not None else 0.0),
                 event=word.look.event)
-                for (of, name), word in sorted(self._words.items())
-                if of == host)
+                for name, word in sorted(
+                    ((name, word) for (of, name), word in
+                     self._words.items() if of == host),
+                    key=lambda pair: pair[0]))
 
     def dumping_s(self, host: str, now: float) -> float:
         """Seconds since it was first asked so in the present silence of the
