@@ -209,12 +209,10 @@ def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
             view.state_s >= policy.flap_calm_s and
             detection.judge(view, policy).verdict is states.Verdict.UP):
         return [_move(view, 'calm', 'waiting_for_cleanup', policy)]
-    # Silent all the time since life was seen. Whoever was switched on by
-    # somebody boots: it is not killed for that.
-    silent_s = (policy.power_on_wait_s if view.row.reason == 'power_not_off'
-                else detection.down_after_s(policy))
     if (detection.all_silent(view, policy) and snap.is_sane and
-            view.state_s >= silent_s):
+            view.state_s >= detection.down_after_s(policy)):
+        # Silent all the time since life was seen, or power: somebody may
+        # have switched it on a moment ago.
         return [_move(view, 'silent_again', 'all_silent', policy)]
     return []
 

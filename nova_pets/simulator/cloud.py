@@ -40,7 +40,7 @@ POLICY = policy_module.Policy(
     backoff_max_s=60.0, one_storage_domain=True, claim_ttl_s=10.0,
     scheduling_timeout_s=60.0, building_alarm_s=300.0, active_interval_s=1.0,
     idle_interval_s=2.0, storm_hosts=3, startup_grace_s=0.0,
-    outage_calm_s=0.0, flap_count=0, power_on_wait_s=60.0)
+    outage_calm_s=0.0, flap_count=0)
 """Numbers of a brisk cloud: a run is short, and nothing is left out."""
 
 

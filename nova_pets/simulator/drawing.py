@@ -6,7 +6,9 @@ a share are drawn apart, each from a stream of its own: a new one changes
 nothing of what the others are to a seed.
 """
 
+import dataclasses
 import random
+import typing
 
 from nova_pets.model import states
 from nova_pets.simulator import cloud as cloud_module
@@ -49,6 +51,26 @@ def draw_shape(chance: random.Random) -> cloud_module.Shape:
     return cloud_module.Shape(
         hosts, tuple(instances), tuple(workers),
         resume_guests=chance.random() < 0.2)
+
+
+POLICIES: tuple[tuple[float, dict[str, typing.Any]], ...] = (
+    (0.15, {'power_on': states.PowerOn.AFTER_RECOVERY}),
+    (0.1, {'flap_count': 2, 'flap_calm_s': 60.0}),
+    (0.1, {'outage_calm_s': 20.0}),
+    (0.1, {'startup_grace_s': 20.0}))
+"""(share of the seeds, what an operator has set there): each drawn apart, as
+those kinds of faults are."""
+
+
+def draw_policy(shape: cloud_module.Shape, seed: int) -> cloud_module.Shape:
+    """Return the cloud with what its operator has set."""
+    numbers: dict[str, typing.Any] = {}
+    for share, values in POLICIES:
+        chance = random.Random(f'{seed}/policy {min(values)}')  # nosec B311
+        if chance.random() < share:
+            numbers |= values
+    return dataclasses.replace(shape, policy=dataclasses.replace(
+        shape.policy, **numbers)) if numbers else shape
 
 
 class Drawn:

@@ -77,7 +77,11 @@ class Run:
         self.seed = seed
         self._bound_s = bound_s
         chance = random.Random(f'{seed}/plan')  # nosec B311
-        self.shape = shape or drawing.draw_shape(chance)
+        if shape is None:
+            shape = drawing.draw_shape(chance)
+            if draws_apart:
+                shape = drawing.draw_policy(shape, seed)
+        self.shape = shape
         self._drawn = None if faults is not None else drawing.Drawn(
             self.shape, chance, seed, draws_apart)
         self.injector = faults_module.Injector()

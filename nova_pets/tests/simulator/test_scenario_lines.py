@@ -44,7 +44,8 @@ def test_every_kind_can_be_written(kind):
 
 @pytest.mark.parametrize('seed', range(20))
 def test_every_drawn_cloud_can_be_written(seed):
-    shape = drawing.draw_shape(random.Random(f'{seed}/plan'))
+    shape = drawing.draw_policy(
+        drawing.draw_shape(random.Random(f'{seed}/plan')), seed)
     known = scenario_lines.World(shape, seed)
     line = scenario_lines.world_line(known)
     assert scenario_lines.world(line.split()[1:]) == known

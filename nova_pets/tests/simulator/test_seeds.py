@@ -12,8 +12,6 @@ SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 FAILED_ONCE = {
     1020718: 'I10: a nova-scheduler stood still between its filters and its '
              'claim; the judge gave no grace (2026-11-21)',
-    1011056: 'L1: a fenced host that a person powered on was powered off '
-             'again while it booted (2026-11-21)',
     500053: 'I1: a failover of the cell lost the claim of a destination that '
             'was at work, and its engine had not seen it (2026-11-21)',
     500126: 'I1: the same, with a destination that had been seen '

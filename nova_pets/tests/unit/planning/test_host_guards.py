@@ -117,17 +117,6 @@ def test_a_host_that_was_judged_by_an_untrusted_view_stays_quarantined():
     assert not plan(at(H.QUARANTINED), is_sane=False)
 
 
-@pytest.mark.parametrize('reason, state_s, is_moved', [
-    ('power_not_off', samples.POLICY.power_on_wait_s - 1, False),
-    ('power_not_off', samples.POLICY.power_on_wait_s, True),
-    ('life_seen', samples.POLICY.power_on_wait_s - 1, True)])
-def test_a_host_that_somebody_powered_on_may_boot(reason, state_s, is_moved):
-    """Seed 1011056: a person brought it up for want of room, and it was
-    powered off again before it answered, over and over."""
-    view = at(H.QUARANTINED, row={'reason': reason}, state_s=state_s)
-    assert bool(plan(view)) is is_moved
-
-
 # -- while it is proven off ---------------------------------------------------
 
 
