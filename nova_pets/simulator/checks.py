@@ -401,9 +401,11 @@ class Checks:
 
     def _ended_at_home(self, uuid: str) -> None:
         """A recovery ended well; the host where its pet lives may restart at
-        any time."""
+        any time. What a person forces is under way besides: the audit looks
+        after what it leaves."""
         found = self._truth.instance(uuid)
-        if found is None or found.deleted or found.host is None:
+        if (found is None or found.deleted or found.host is None or
+                uuid in self.forced):
             return
         self.hits['I8'] += 1
         for record in self._truth.uncleaned(found.host):

@@ -10,6 +10,8 @@ from nova_pets.simulator import run
 SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 
 FAILED_ONCE = {
+    3001693: 'I8: a person had forced an evacuation just before its source '
+             'came back; the judge took their record for ours (2026-11-21)',
     1020718: 'I10: a nova-scheduler stood still between its filters and its '
              'claim; the judge gave no grace (2026-11-21)',
     500053: 'I1: a failover of the cell lost the claim of a destination that '
