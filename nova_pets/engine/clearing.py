@@ -71,7 +71,7 @@ class Settler:
             migration_id=record.id if record else None))
 
     def settle(self, view: snapshot.RecoveryView, snap: snapshot.Snapshot,
-                policy: policy_model.Policy) -> None:
+               policy: policy_model.Policy) -> None:
         row = self._rows.claim(view.row)
         view = dataclasses.replace(view, row=row)
 
@@ -88,7 +88,7 @@ class Settler:
             self._finish_settling(row, attempt, step, found, view, policy)
 
     def verify(self, view: snapshot.RecoveryView, snap: snapshot.Snapshot,
-                policy: policy_model.Policy) -> None:
+               policy: policy_model.Policy) -> None:
         row = self._rows.claim(view.row)
         view = dataclasses.replace(view, row=row)
 
@@ -104,7 +104,7 @@ class Settler:
             changes = ({'destination': step.destination}
                        if step.destination else {})
             self._rows.step(row, None, step.event, step.reason, step.detail,
-                       **changes)
+                            **changes)
 
     def _quiet(self, view: snapshot.RecoveryView,
                pause_s: float = AGAIN_S) -> None:
@@ -138,8 +138,8 @@ class Settler:
                                               migration_id=record.id)
         closes = attempt is not None and step.event != 'needs_operator'
         self._rows.step(row, attempt, step.event, reason, detail,
-                   gate=states.Gate.CLOSED if closes else None,
-                   outcome=outcome if closes else None, **changes)
+                        gate=states.Gate.CLOSED if closes else None,
+                        outcome=outcome if closes else None, **changes)
 
     def _steps(self, view: snapshot.RecoveryView,
                decide: typing.Callable[[settling.Findings], settling.Step]

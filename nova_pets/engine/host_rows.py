@@ -62,7 +62,7 @@ class HostRows:
         return written
 
     def move(self, row: records.Host, action: actions.MoveHost,
-                   text: str = '') -> records.Host:
+             text: str = '') -> records.Host:
         row = self.claim(row)
         new = machine.advance_host(
             row, action.event, reason=action.reason,

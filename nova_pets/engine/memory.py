@@ -29,7 +29,8 @@ class Memory:
         self._counts: dict[str, tuple[int, float]] = {}
         self._has_moved: set[str] = set()
         self._read_at: dict[str, float] = {}
-        self._words: dict[tuple[str, str], _Word] = {}
+        self._words: dict[str, dict[str, _Word]] = {}
+        """{host: {witness: its last word}}"""
         self._life_at: dict[str, float] = {}
         self._dumping: dict[str, tuple[float, float]] = {}
         """{host: (silent from, dumping from)}"""
@@ -124,15 +125,15 @@ class Memory:
     def heard(self, host: str, detector: detectors_base.Detector,
               look: detectors_base.Look, started: float) -> None:
         with self._lock:
-            key = (host, detector.name)
-            before = self._words.get(key)
+            words = self._words.setdefault(host, {})
+            before = words.get(detector.name)
             silent_from = None
             if look.sign is states.Sign.SILENT:
                 silent_from = (before.silent_from
                                if before and before.silent_from is not None
                                else started)
-            self._words[key] = _Word(look, detector.path, started,
-                                     silent_from)
+            words[detector.name] = _Word(look, detector.path, started,
+                                         silent_from)
             if look.sign is states.Sign.LIFE:
                 self._life_at[host] = started
 
@@ -145,10 +146,7 @@ class Memory:
                 silent_s=(word.at - word.silent_from
                           if word.silent_from is not None else 0.0),
                 event=word.look.event)
-                for name, word in sorted(
-                    ((name, word) for (of, name), word in
-                     self._words.items() if of == host),
-                    key=lambda pair: pair[0]))
+                for name, word in sorted(self._words.get(host, {}).items()))
 
     def dumping_s(self, host: str, now: float) -> float:
         """Seconds since it was first asked so in the present silence of the
@@ -163,8 +161,7 @@ class Memory:
 
     def forget_words(self, host: str) -> None:
         with self._lock:
-            for key in [key for key in self._words if key[0] == host]:
-                del self._words[key]
+            self._words.pop(host, None)
 
     # -- power ---------------------------------------------------------------
 

@@ -42,9 +42,9 @@ class RecoveryRows:
         return dataclasses.replace(row, generation=generation, owner=me)
 
     def write(self, row: records.Recovery, new: records.Recovery,
-               attempt: records.Attempt | None = None,
-               evidence: dict[str, typing.Any] | None = None
-               ) -> tuple[records.Recovery, records.Attempt | None]:
+              attempt: records.Attempt | None = None,
+              evidence: dict[str, typing.Any] | None = None
+              ) -> tuple[records.Recovery, records.Attempt | None]:
         """Write a transition of a claimed row with its history line."""
         keeps = new.state in states.TRANSIENT
         new = dataclasses.replace(
@@ -64,7 +64,7 @@ class RecoveryRows:
         return written
 
     def move(self, view: snapshot.RecoveryView,
-              action: actions.MoveRecovery) -> None:
+             action: actions.MoveRecovery) -> None:
         row = self.claim(view.row)
         new = machine.advance_recovery(
             row, action.event, reason=action.reason, detail=action.detail,
@@ -78,7 +78,7 @@ class RecoveryRows:
         self.write(row, new, attempt)
 
     def hold(self, view: snapshot.RecoveryView, action: actions.Hold
-              ) -> None:
+             ) -> None:
         """Show why it does not move; history only when the reason is new.
         """
         row = self.claim(view.row)
@@ -95,7 +95,7 @@ class RecoveryRows:
             row.generation, self._standing.id, event)
 
     def record_foreign(self, view: snapshot.RecoveryView,
-                        action: actions.RecordForeign) -> None:
+                       action: actions.RecordForeign) -> None:
         row = self.claim(view.row)
         assert row.id is not None  # nosec: rows read have an id
         new = machine.advance_recovery(
@@ -111,10 +111,10 @@ class RecoveryRows:
             detail=action.detail))
 
     def step(self, row: records.Recovery, attempt: records.Attempt | None,
-              event: str, reason: str, detail: str,
-              gate: states.Gate | None = None,
-              outcome: states.Outcome | None = None,
-              **changes: typing.Any) -> None:
+             event: str, reason: str, detail: str,
+             gate: states.Gate | None = None,
+             outcome: states.Outcome | None = None,
+             **changes: typing.Any) -> None:
         """Write one transition of a row that is mine.
 
         The gate may have consumed the attempt meanwhile: its column is only

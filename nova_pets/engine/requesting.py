@@ -39,8 +39,8 @@ class Requester:
         self._new_id = new_id
 
     def begin(self, view: snapshot.RecoveryView,
-               action: actions.BeginAttempt, snap: snapshot.Snapshot,
-               policy: policy_model.Policy) -> None:
+              action: actions.BeginAttempt, snap: snapshot.Snapshot,
+              policy: policy_model.Policy) -> None:
         row = self._rows.claim(view.row)
         assert row.id is not None  # nosec: rows read have an id
         new = machine.advance_recovery(
@@ -64,7 +64,7 @@ class Requester:
             self._not_sent(row, attempt, 'deleted', str(error), 0.5)
         except exception.LeftoverRoom as error:
             self._rows.step(row, attempt, 'uncertain', 'leftover_room',
-                       str(error), gate=states.Gate.CLOSED)
+                            str(error), gate=states.Gate.CLOSED)
         except exception.EvacuateRefused as error:
             self._unclaim(row, action)
             self._not_sent(row, attempt, 'nova_refused', str(error),
@@ -72,7 +72,7 @@ class Requester:
         except (exception.EvacuateUncertain,
                 exception.NovaUnavailable) as error:
             self._rows.step(row, attempt, 'uncertain', 'request_uncertain',
-                       str(error), gate=states.Gate.CLOSED)
+                            str(error), gate=states.Gate.CLOSED)
         else:
             self._rows.step(row, attempt, 'sent', 'request_sent', '')
 
@@ -182,5 +182,5 @@ class Requester:
     def _not_sent(self, row: records.Recovery, attempt: records.Attempt,
                   reason: str, detail: str, wait_s: float) -> None:
         self._rows.step(row, attempt, 'not_sent', reason, detail,
-                   gate=states.Gate.CLOSED, outcome=states.Outcome.NOT_SENT,
-                   wait_s=wait_s)
+                        gate=states.Gate.CLOSED,
+                        outcome=states.Outcome.NOT_SENT, wait_s=wait_s)
