@@ -27,9 +27,6 @@ Actions = list[actions.Action]
 STAYS_OFF_S = 60.0
 """How often the power of a host is read whose last pets wait for people."""
 
-_move = host_moves.move
-_hold = host_moves.hold
-
 
 def plan_host(view: snapshot.HostView, snap: snapshot.Snapshot,
               policy: policy_model.Policy, is_wanted: bool) -> Actions:
@@ -48,7 +45,7 @@ def _up(view: snapshot.HostView, snap: snapshot.Snapshot,
         policy: policy_model.Policy, is_wanted: bool) -> Actions:
     judgement = detection.judge(view, policy)
     if judgement.verdict in (states.Verdict.SUSPECT, states.Verdict.DOWN):
-        return [_move(view, 'silent', judgement.reason, policy)]
+        return [host_moves.move(view, 'silent', judgement.reason, policy)]
     return []
 
 
@@ -56,21 +53,23 @@ def _suspect(view: snapshot.HostView, snap: snapshot.Snapshot,
              policy: policy_model.Policy, is_wanted: bool) -> Actions:
     judgement = detection.judge(view, policy)
     if judgement.verdict is states.Verdict.UP:
-        return [_move(view, 'alive', judgement.reason, policy)]
+        return [host_moves.move(view, 'alive', judgement.reason, policy)]
     ordered = host_orders.operator_fence(view, snap, policy)
     if ordered:
         return ordered
     if judgement.verdict is states.Verdict.DOWN:
         if not snap.is_sane:
-            return _hold(view, 'own_view', snap.why_not_sane)
-        return [_move(view, 'verdict_down', judgement.reason, policy)]
+            return host_moves.hold(view, 'own_view', snap.why_not_sane)
+        return [host_moves.move(view, 'verdict_down', judgement.reason,
+                                policy)]
     if safety.why_wait_for_dump(view, policy) == 'kdump':
         # The kernel that makes the dump may refuse connections.
-        return _hold(view, 'kdump', _why_held('kdump', view, snap, policy))
+        return host_moves.hold(view, 'kdump', _why_held('kdump', view, snap,
+                                                        policy))
     climbed = ladder.climb(view, snap, policy)
     if climbed is not None:
         return climbed
-    return _hold(view, judgement.reason)
+    return host_moves.hold(view, judgement.reason)
 
 
 def is_flapping(view: snapshot.HostView, policy: policy_model.Policy
@@ -85,10 +84,11 @@ def _alive(view: snapshot.HostView, reason: str,
     """Up again; by way of returning where forced_down is ours to clear, or
     not yet where it was down too often lately."""
     if is_flapping(view, policy):
-        return [_move(view, 'flapping', 'flapping', policy)]
+        return [host_moves.move(view, 'flapping', 'flapping', policy)]
     if view.row.forced_down:
-        return [_move(view, 'came_back', 'waiting_for_cleanup', policy)]
-    return [_move(view, 'alive', reason, policy)]
+        return [host_moves.move(view, 'came_back', 'waiting_for_cleanup',
+                                policy)]
+    return [host_moves.move(view, 'alive', reason, policy)]
 
 
 def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
@@ -106,13 +106,14 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
     if ordered:
         return ordered
     if not is_wanted:
-        return _hold(view, 'not_wanted')
+        return host_moves.hold(view, 'not_wanted')
     by_ladder = ladder.is_fence_due(view, snap, policy)
     why_not = safety.why_not_fence(view, snap, policy, by_ladder=by_ladder)
     if why_not:
-        return _hold(view, why_not, _why_held(why_not, view, snap, policy))
+        return host_moves.hold(view, why_not, _why_held(why_not, view, snap,
+                                                        policy))
     if row.host not in snap.fence_bindings:
-        return [_move(view, 'cannot_fence', 'no_fence', policy)]
+        return [host_moves.move(view, 'cannot_fence', 'no_fence', policy)]
     retry_is_due = (row.reason == 'fence_owner_lost' or
                     view.state_s >= policy.fence_retry_s)
     if row.fence_attempts and not retry_is_due:
@@ -146,7 +147,7 @@ def _fencing(view: snapshot.HostView, snap: snapshot.Snapshot,
     """Not busy here and mine to own: the engine that fenced is gone."""
     if host_orders.confirmation(view, snap):
         return host_orders.outside_proof(view, snap, policy)
-    return [_move(view, 'fence_retry', 'fence_owner_lost', policy)]
+    return [host_moves.move(view, 'fence_retry', 'fence_owner_lost', policy)]
 
 
 def _unproven(view: snapshot.HostView, snap: snapshot.Snapshot,
@@ -174,16 +175,16 @@ def _fenced(view: snapshot.HostView, snap: snapshot.Snapshot,
     row = view.row
     broken = safety.why_not_trust_proof(view, policy)
     if broken:
-        return [_move(view, 'life_seen', broken, policy)]
+        return [host_moves.move(view, 'life_seen', broken, policy)]
     if policy.mode is not states.Mode.ACT:
-        return _hold(view, 'mode_observe')
+        return host_moves.hold(view, 'mode_observe')
     if not row.forced_down or (view.service is not None and
                                not view.service.forced_down):
         return [actions.ForceDown(row.host, row.generation, row.epoch)]
     if not view.is_opened:
         return [actions.OpenRecoveries(row.host, row.generation, row.epoch)]
     if not is_wanted and not view.open_recoveries:
-        return [_move(view, 'vacated', 'vacated', policy)]
+        return [host_moves.move(view, 'vacated', 'vacated', policy)]
     # While pets are on their way, often; as long as one is left there that
     # waits for a person, now and then.
     fresh_s = (policy.fence_fresh_s / 2 if is_wanted else
@@ -208,12 +209,12 @@ def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
     if (view.row.reason == 'flapping' and
             view.state_s >= policy.flap_calm_s and
             detection.judge(view, policy).verdict is states.Verdict.UP):
-        return [_move(view, 'calm', 'waiting_for_cleanup', policy)]
+        return [host_moves.move(view, 'calm', 'waiting_for_cleanup', policy)]
     if (detection.all_silent(view, policy) and snap.is_sane and
             view.state_s >= detection.down_after_s(policy)):
         # Silent all the time since life was seen, or power: somebody may
         # have switched it on a moment ago.
-        return [_move(view, 'silent_again', 'all_silent', policy)]
+        return [host_moves.move(view, 'silent_again', 'all_silent', policy)]
     return []
 
 

@@ -101,10 +101,9 @@ def sign_of_life(words: tuple[observations.Evidence, ...],
                  ) -> str | None:
     """Return why a power-off that is due may not be sent any more (I4).
 
-    :param by_ladder: that the machine answers is known, and no reason.
-
     :param words: of the host's witnesses, right before the request. Without
         a fresh one of the machine itself nothing is known, so no.
+    :param by_ladder: that the machine answers is known, and no reason.
     """
     for word in detection.lively(words, policy):
         if by_ladder and word.path is states.WitnessPath.HOST:

@@ -13,6 +13,7 @@ follow; then, and only then, may another attempt begin.
 Source: design.md, section 4, "After a failed attempt"; nova-evacuation.md, 2.
 """
 
+import collections.abc
 import dataclasses
 import typing
 
@@ -277,7 +278,10 @@ def _on_living_destination(attempts: tuple[records.Attempt, ...],
     assert record.destination is not None  # nosec: the caller asked
     where, attempt = record.destination, _open(attempts)
     computed = _events(attempt, found.trace, 'compute_rebuild_instance')
-    works = _works_for_others(attempts, found.trace, where)
+    # One that a person forced there may have taken the record of ours (F7),
+    # and go on when ours has failed.
+    works = _works(found.trace, where,
+                   {attempt.action_id for attempt in attempts})
     is_over = (bool(computed) and not works and
                all(event.finished for event in computed) or
                attempt is not None and attempt.reason == 'said_to_be_over')
@@ -378,23 +382,14 @@ def _reached(recovery: records.Recovery,
             if event.host and event.host not in settled}
 
 
-def _works(trace: observations.Trace, host: str) -> bool:
-    """Whether the newest evacuation that reached the host is unfinished."""
-    events = [event for known in trace.events.values() for event in known
-              if event.name == 'compute_rebuild_instance' and
-              event.host == host]
-    return bool(events) and not max(
-        events, key=lambda event: event.id).finished
+def _works(trace: observations.Trace, host: str,
+           settled: collections.abc.Collection[str] = ()) -> bool:
+    """Whether the newest evacuation that reached the host is unfinished.
 
-
-def _works_for_others(attempts: tuple[records.Attempt, ...],
-                      trace: observations.Trace, host: str) -> bool:
-    """Whether the newest request there that is no attempt is unfinished:
-    one that a person forced there may have taken the record of ours (F7),
-    and go on when ours has failed."""
-    known = {attempt.action_id for attempt in attempts}
+    :param settled: request_ids that do not count.
+    """
     events = [event for request, begun in trace.events.items()
-              for event in begun if request not in known and
+              for event in begun if request not in settled and
               event.name == 'compute_rebuild_instance' and
               event.host == host]
     return bool(events) and not max(

@@ -39,7 +39,13 @@ def why_storm(cell_uuid: str, snap: snapshot.Snapshot,
     silent = collections.Counter(
         view.row.cell_uuid for view in snap.hosts.values()
         if _counts(view, policy))
-    empty = {cell for cell in known if _is_all_silent(cell, snap)}
+    unheard = collections.Counter(
+        view.row.cell_uuid for view in snap.hosts.values()
+        if view.row.state in NEWLY_SILENT)
+    # No instance of such a cell could go anywhere, and what all of its hosts
+    # need has rather failed.
+    empty = {cell for cell, number in unheard.items()
+             if number == known[cell] and number > 1}
     stormy = empty | {cell for cell, number in silent.items()
                       if number > limit(policy, known[cell])}
     are = (f'are silent, or were down within '
@@ -58,14 +64,6 @@ def why_storm(cell_uuid: str, snap: snapshot.Snapshot,
         return (f'{others} of {hosts} hosts {are}: at most '
                 f'{limit(policy, hosts)} may')
     return ''
-
-
-def _is_all_silent(cell_uuid: str, snap: snapshot.Snapshot) -> bool:
-    """Whether no host of a cell of several is heard: no instance of it could
-    go anywhere, and what all of them need has rather failed."""
-    states_there = [view.row.state for view in snap.hosts.values()
-                    if view.row.cell_uuid == cell_uuid]
-    return len(states_there) > 1 and NEWLY_SILENT.issuperset(states_there)
 
 
 def day_limit(policy: policy_model.Policy, hosts: int) -> int:

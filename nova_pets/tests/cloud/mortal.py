@@ -13,6 +13,7 @@ unwinding, until the cloud is closed. What it had handed to a database is
 finished there.
 """
 
+import abc
 import collections
 import collections.abc
 import dataclasses
@@ -209,7 +210,7 @@ class _Devices:
             for level in self._registry.levels(host))
 
 
-class Mortal:
+class Mortal(abc.ABC):
     """One incarnation of an engine, behind Ports."""
 
     def __init__(self, name):
@@ -249,12 +250,13 @@ class Mortal:
             self._names = names
             self._die_at = die_at
 
+    @abc.abstractmethod
     def die(self):
         """Called once, by the thread that came to the point."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def gate(self):
-        """Does not return to the threads of the dead."""
+        """Do not return to the threads of the dead."""
 
     def point(self, when, what):
         self.gate()
