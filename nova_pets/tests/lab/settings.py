@@ -134,7 +134,8 @@ class Settings:
                 **self._log(name), 'host': name, 'my_ip': '127.0.0.1',
                 'state_path': state, 'periodic_fuzzy_delay': 0,
                 'report_interval': plan.report_interval_s,
-                'service_down_time': 4 * plan.report_interval_s,
+                # As many of them as with Nova's defaults.
+                'service_down_time': 6 * plan.report_interval_s,
                 'vif_plugging_timeout': 0, 'reserved_host_memory_mb': 0,
                 'initial_cpu_allocation_ratio': 16},
             'database': dict(POOL),

@@ -88,9 +88,7 @@ class Up:
         identity.fill_glance(self.cloud)
         self._wait('the API of nova', lambda: self._answers('api'))
         identity.fill_nova(self.cloud)
-        self._wait('the computes', lambda: len([
-            service for service in self.cloud.computes().values()
-            if service['state'] == 'up']) == plan.computes)
+        self._wait('the computes', self._all_report)
         self.say('hosts in their cells, engines at work')
         self._wait('hosts that can be scheduled to', self._hosts_are_known)
         lab = deeds.Lab(plan)
@@ -230,6 +228,14 @@ class Up:
                 'api': '/v2.1/flavors'}[service]) is not None
         except (requests.RequestException, rest.Refused):
             return False
+
+    def _all_report(self):
+        """Whether every nova-compute has reported since it registered: as
+        all of them start at once, the first report may take longer than a
+        service may be silent."""
+        return len([service for service in self.cloud.computes().values()
+                    if service['state'] == 'up' and service['updated_at']]
+                   ) == self.plan.computes
 
     def _hosts_are_known(self):
         return len(self.cloud.ask(
