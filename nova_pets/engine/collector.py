@@ -256,6 +256,12 @@ class Collector:
             age_s = self._memory.read_age_s(cell.uuid, now)
             if age_s is None or age_s > policy.report_interval_s:
                 return f'services of cell {cell.name} were not read lately'
+            if self._memory.gaps(cell.uuid) > 1:
+                # One gap is a pause (engine/outages.py). Engines for which
+                # each turn takes so long would wait for a silence for ever.
+                return (f'services of cell {cell.name} are read too seldom '
+                        'to see a silence: this engine or its database is '
+                        'too slow')
         if not is_troubled:
             return ''
         if not self._conductors:

@@ -29,6 +29,8 @@ class Memory:
         self._counts: dict[str, tuple[int, float]] = {}
         self._has_moved: set[str] = set()
         self._read_at: dict[str, float] = {}
+        self._gaps: dict[str, int] = {}
+        """{cell: how many of its last reads came too late, one by one}"""
         self._words: dict[str, dict[str, _Word]] = {}
         """{host: {witness: its last word}}"""
         self._life_at: dict[str, float] = {}
@@ -53,8 +55,11 @@ class Memory:
         """
         with self._lock:
             before = self._read_at.get(cell_uuid)
-            was_blind = before is None or now - before > max_gap_s
+            is_late = before is not None and now - before > max_gap_s
+            was_blind = before is None or is_late
             self._read_at[cell_uuid] = now
+            self._gaps[cell_uuid] = \
+                self._gaps.get(cell_uuid, 0) + 1 if is_late else 0
             for service in services:
                 known = self._counts.get(service.host)
                 is_other = known is None or known[0] != service.report_count
@@ -64,6 +69,12 @@ class Memory:
                     self._has_moved.add(service.host)
                 if was_blind or is_other:
                     self._counts[service.host] = (service.report_count, now)
+
+    def gaps(self, cell_uuid: str) -> int:
+        """How many reads of a cell came too late in a row, the last one
+        included: as long as they do, no silence is ever long enough."""
+        with self._lock:
+            return self._gaps.get(cell_uuid, 0)
 
     def silent_s(self, host: str, cell_uuid: str) -> float:
         """Seconds without progress, up to the last successful read."""

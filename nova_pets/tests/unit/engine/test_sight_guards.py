@@ -617,6 +617,18 @@ def test_services_that_were_not_read_lately_say_nothing():
     assert not sight.look(6.0).is_sane
 
 
+@pytest.mark.parametrize('paces_s, is_sane', [
+    ([11.0], True), ([11.0, 11.0], False), ([11.0, 11.0, 9.0], True),
+    ([11.0, 9.0, 11.0], True)], ids=str)
+def test_who_always_looks_too_late_does_not_trust_its_eyes(paces_s, is_sane):
+    sight = Sight(bench=one_pet.Bench(host_state=H.UP))
+    sight.look()
+    for pace_s in paces_s:
+        seen = sight.look(pace_s)
+    assert seen.is_sane is is_sane
+    assert ('too seldom' in seen.why_not_sane) is not is_sane
+
+
 def test_a_cell_that_was_never_read_says_nothing():
     sight = Sight(bench=one_pet.Bench(host_state=H.UP))
     sight.away = {CELL, 'c2'}
