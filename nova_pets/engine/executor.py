@@ -33,6 +33,9 @@ LOG = logging.getLogger(__name__)
 
 H = states.HostState
 
+BOOTING_S = 5.0
+"""How often the power of a host is read that somebody has switched on."""
+
 
 class Executor:
     def __init__(self, store: db_base.Store,
@@ -188,10 +191,14 @@ class Executor:
             row.host, row.generation, 'clean', 'returned'))
 
     def _read_power(self, row: records.Host) -> None:
-        """Keep the proof fresh; anything but OFF voids it."""
+        """Keep the proof fresh; anything but OFF voids it. Of a host that
+        somebody switched on: learn whether it is off again."""
         started = self._clock.monotonic()
         reading = self._fencer.read(row.host)
         self._memory.saw_power(row.host, reading.is_off, started)
+        if row.state is H.QUARANTINED:
+            self._memory.quiet(('return', row.host), started + BOOTING_S)
+            return
         if reading.is_off:
             if row.reason in ('power_unreadable',):
                 self._rows.hold(row, actions.Hold(

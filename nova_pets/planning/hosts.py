@@ -212,10 +212,26 @@ def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
         return [host_moves.move(view, 'calm', 'waiting_for_cleanup', policy)]
     if (detection.all_silent(view, policy) and snap.is_sane and
             view.state_s >= detection.down_after_s(policy)):
-        # Silent all the time since life was seen, or power: somebody may
-        # have switched it on a moment ago.
-        return [host_moves.move(view, 'silent_again', 'all_silent', policy)]
+        return _silent_again(view, policy)
     return []
+
+
+def _silent_again(view: snapshot.HostView, policy: policy_model.Policy
+                  ) -> Actions:
+    """Silent all the time since life was seen; but somebody may have switched
+    it on, and it boots: it is not killed for that, unless it is off again."""
+    is_booting = (view.row.reason == 'power_not_off' and
+                  view.state_s < policy.power_on_wait_s and
+                  not _is_off_again(view))
+    if is_booting:
+        return [] if view.is_resting else [
+            actions.ReadPower(view.row.host, view.row.generation)]
+    return [host_moves.move(view, 'silent_again', 'all_silent', policy)]
+
+
+def _is_off_again(view: snapshot.HostView) -> bool:
+    """Whether its power was read as off since it was not."""
+    return view.power_off_s is not None and view.power_off_s < view.state_s
 
 
 _PLANNERS: dict[states.HostState, collections.abc.Callable[

@@ -10,6 +10,8 @@ from nova_pets.simulator import run
 SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 
 FAILED_ONCE = {
+    1011056: 'L1: a host that a person powered on for want of room was '
+             'powered off again while it booted, over and over (2026-11-30)',
     3001693: 'I8: a person had forced an evacuation just before its source '
              'came back; the judge took their record for ours (2026-11-21)',
     1020718: 'I10: a nova-scheduler stood still between its filters and its '

@@ -228,6 +228,20 @@ def test_what_cannot_be_read_is_told_once():
     assert bench.codes() == []
 
 
+@pytest.mark.parametrize('reading', [
+    one_pet.Reading(True), one_pet.Reading(False, True)], ids=['off', 'on'])
+def test_of_a_host_that_boots_the_power_is_only_learnt(reading):
+    bench = one_pet.Bench(host_state=H.QUARANTINED,
+                          host={'reason': 'power_not_off'})
+    bench.fencer.answers['read'] = reading
+    bench.do(actions.ReadPower('host1', 0))
+    assert (bench.host.state, bench.host.reason, bench.codes()) == (
+        H.QUARANTINED, 'power_not_off', [])
+    is_known = bench.memory.power_off_s('host1', bench.clock.now) is not None
+    assert is_known is reading.is_off
+    assert bench.memory.is_quiet(('return', 'host1'), bench.clock.now)
+
+
 @pytest.mark.parametrize('known, generation', [(True, 0), (None, 1),
                                                (False, 1)])
 def test_a_working_fence_is_written_when_it_is_news(known, generation):

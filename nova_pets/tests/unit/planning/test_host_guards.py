@@ -117,6 +117,26 @@ def test_a_host_that_was_judged_by_an_untrusted_view_stays_quarantined():
     assert not plan(at(H.QUARANTINED), is_sane=False)
 
 
+WAIT_S = samples.POLICY.power_on_wait_s
+
+
+@pytest.mark.parametrize('reason, values, expected', [
+    ('power_not_off', {}, ['ReadPower']),
+    ('power_not_off', {'is_resting': True}, []),
+    ('power_not_off', {'state_s': WAIT_S}, ['MoveHost silent_again']),
+    ('power_not_off', {'power_off_s': 2.0}, ['MoveHost silent_again']),
+    ('power_not_off', {'power_off_s': WAIT_S}, ['ReadPower']),
+    ('life_after_proof', {}, ['MoveHost silent_again'])],
+    ids=['boots', 'was read a moment ago', 'boots for too long',
+         'off again', 'was off before', 'nobody switched it on'])
+def test_who_was_switched_on_may_boot(reason, values, expected):
+    """Seed 1011056: a person brought it up for want of room, and it was
+    powered off again before it answered, over and over."""
+    view = at(H.QUARANTINED, row={'reason': reason}, **{
+        'state_s': WAIT_S - 1, 'power_off_s': None, **values})
+    assert told(plan(view)) == expected
+
+
 # -- while it is proven off ---------------------------------------------------
 
 
