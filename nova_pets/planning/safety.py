@@ -201,7 +201,8 @@ def unexplained(recovery: records.Recovery,
     """Return evacuation records from the source that no attempt explains.
 
     Open ones always count. A failed one may mean a guest on its destination
-    (F4), and so may one that the returning source completed (W18), unless
+    (F4), and so may one that the returning source completed (W18), or one
+    that was done, and the cell forgot that the instance lives there; unless
     the instance was launched again after it was last touched.
     """
     known = {attempt.migration_id for attempt in attempts
@@ -212,7 +213,7 @@ def unexplained(recovery: records.Recovery,
             continue
         if record.status in ('accepted', 'pre-migrating'):
             found.append(record)
-        elif (record.status in ('failed', 'error', 'completed') and
+        elif (record.status in ('failed', 'error', 'completed', 'done') and
               record.destination):
             launched = trace.instance and trace.instance.launched_at
             touched = record.updated_at or record.created_at

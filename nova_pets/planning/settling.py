@@ -164,10 +164,12 @@ def _open(attempts: tuple[records.Attempt, ...]) -> records.Attempt | None:
     return None
 
 
-_LEFT = ('accepted', 'pre-migrating', 'failed', 'error', 'completed')
-_LEFT_BY_OURS = (*_LEFT, 'done')
+_LEFT = ('accepted', 'pre-migrating', 'failed', 'error', 'completed', 'done')
 """A source that comes back while D builds makes the record completed
 (W18); nothing of that ends the work on D."""
+_SAYS_IT_LIVES_THERE = ('pre-migrating', 'done')
+"""Of a record that means nothing: its source would clean up by it, and
+destroy what lives there."""
 
 
 def _to_settle(recovery: records.Recovery,
@@ -180,8 +182,8 @@ def _to_settle(recovery: records.Recovery,
                safety.unexplained(recovery, attempts, trace)}
     own = attempt.migration_id if attempt is not None else None
     return [record for record in trace.migrations
-            if record.id in strange and record.status in _LEFT or
-            record.id == own and record.status in _LEFT_BY_OURS]
+            if record.status in _LEFT and
+            (record.id in strange or record.id == own)]
 
 
 def _events(attempt: records.Attempt | None, trace: observations.Trace,
@@ -259,8 +261,8 @@ def _on_dead_destination(record: observations.Migration, found: Findings
     assert instance is not None  # nosec: the caller asked
     if instance.task_state in instance_states.REBUILD_TASKS:
         return Restore(_as_read(instance), {'task_state': None})
-    if record.status == 'pre-migrating':
-        return CloseMigration(record.id, ('pre-migrating',), 'error')
+    if record.status in _SAYS_IT_LIVES_THERE:
+        return CloseMigration(record.id, (record.status,), 'error')
     if record.destination not in found.tombstoned:
         return Tombstone(record.destination)
     return None
@@ -311,12 +313,16 @@ def _on_living_destination(attempts: tuple[records.Attempt, ...],
         instance = found.trace.instance
         assert instance is not None  # nosec: the caller asked
         return Adopt(record.id, where, 'stopped', _as_read(instance))
+    is_word = attempt is not None and attempt.reason == 'said_to_be_over'
     if record.status == 'pre-migrating':
         return CloseMigration(record.id, ('pre-migrating',), 'error')
-    if (attempt is not None and attempt.reason == 'said_to_be_over' and
+    if (is_word or record.status == 'done') and (
             where not in found.tombstoned):
-        # What it left there may be a paused guest, which looks like none.
+        # What it left there may be a paused guest, or one that was shut off:
+        # they look like none.
         return Tombstone(where)
+    if record.status == 'done':
+        return CloseMigration(record.id, ('done',), 'error')
     return None
 
 

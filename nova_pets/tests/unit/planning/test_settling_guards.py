@@ -53,7 +53,7 @@ ENDED = moving('cancelled')
 LEFT = {
     'ours, at work': ((moving(),), OPEN, settling.Wait),
     'ours, done': ((moving('done'),), OPEN, settling.Probe),
-    'somebodys, done': ((moving('done'),), SETTLED, settling.Finish),
+    'somebodys, done': ((moving('done'),), SETTLED, settling.Probe),
     'somebodys, failed': ((moving('failed'),), SETTLED, settling.Probe),
     'of another source': ((OTHER_SOURCE, ENDED), OPEN, settling.Finish),
     'ours, of no meaning any more': ((ENDED,), OPEN, settling.Finish),
@@ -143,6 +143,18 @@ def test_a_lost_attempt_leaves_one_tombstone():
                       settling.Finish)
 
 
+def test_a_record_that_was_done_is_closed_where_no_guest_runs():
+    """The cell forgot that it lives there; its source would destroy it by
+    that record, and what is there may be shut off."""
+    known = clean(host2=G.NOT_RUNNING)
+    assert settle(moving('done'), found=known) == settling.Tombstone('host2')
+    known['tombstoned'] = frozenset({'host2'})
+    closed = settling.CloseMigration(5, ('done',), 'error')
+    assert settle(moving('done'), found=known) == closed
+    assert settle(moving('done'), destination=H.FENCED,
+                  found=clean()) == closed
+
+
 def test_two_events_end_together():
     """The same request delivered twice: the second may be in spawn."""
     twice = (ERROR, samples.event(COMPUTED, 'host2'))
@@ -191,7 +203,7 @@ def test_a_person_knows_that_it_works_there_no_more():
 def test_what_runs_there_is_adopted_by_the_newest_record(newer):
     attempt = dataclasses.replace(
         OPEN, id=10, migration_id=9, outcome=states.Outcome.FAILED)
-    found = settle(samples.migration(6, 'done', destination='host3'), newer,
+    found = settle(samples.migration(6, 'failed', destination=None), newer,
                    attempt=attempt, found=clean('host2', host2=G.RUNNING))
     assert (found.migration_id, found.destination) == (6, 'host2')
 
