@@ -70,6 +70,8 @@ RECOVERY_TRANSITIONS: dict[
     tuple[states.RecoveryState, str], states.RecoveryState] = {
     (R.PENDING, 'source_proven'): R.READY,
     (R.PENDING, 'source_returned'): R.VERIFYING,
+    # Nova's row names another host that is down, too.
+    (R.PENDING, 'arrived'): R.VERIFYING,
     (R.READY, 'begin'): R.REQUESTING,
     (R.READY, 'source_unproven'): R.PENDING,
     (R.READY, 'foreign_found'): R.SETTLING,

@@ -123,12 +123,17 @@ def _pending(view: snapshot.RecoveryView, snap: snapshot.Snapshot,
     source = snap.hosts.get(view.row.source)
     if source is None:
         return []
-    if source.row.state is H.UP:
-        return _at_home(view, policy)
     found = view.trace.instance if view.trace else None
     if found is not None and found.host != view.row.source:
+        if safety.destination_state(snap, found.host) in (
+                watching.DEAD_DESTINATION):
+            # It had left a dead host for this one, and the cell forgot it.
+            return watching.arrived(view)
         return [watching.move(view, 'abandon', 'moved_away',
                               f'on {found.host}')]
+    if source.row.state is H.UP or (safety.runs_on(source.row) and
+                                    not source.row.forced_down):
+        return _at_home(view, policy)
     if (source.row.state is H.FENCED and
             source.row.epoch >= view.row.epoch):
         return [watching.move(view, 'source_proven', 'source_proven', '',

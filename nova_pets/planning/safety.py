@@ -190,9 +190,19 @@ def may_own(owner: str | None, snap: snapshot.Snapshot) -> bool:
 
 def destination_state(snap: snapshot.Snapshot, host: str | None
                       ) -> states.HostState | None:
-    """Return the state of a destination; None: no such host is known."""
+    """Return the state of a destination; None: no such host is known. One
+    that came and went too often runs what it has: it counts as up here."""
     view = snap.hosts.get(host or '')
-    return view.row.state if view else None
+    if view is None:
+        return None
+    return states.HostState.UP if runs_on(view.row) else view.row.state
+
+
+def runs_on(row: records.Host) -> bool:
+    """Whether the host is quarantined only because it came and went: its
+    heartbeat moved, so that its guests and its nova-compute run on."""
+    return (row.state is states.HostState.QUARANTINED and
+            row.reason == 'flapping')
 
 
 def unexplained(recovery: records.Recovery,

@@ -14,7 +14,9 @@ from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import instance_states
 from nova_pets.planning import returning
+from nova_pets.planning import safety
 from nova_pets.planning import settling
+from nova_pets.planning import watching
 
 _ASKED = ('powering-off', 'powering-on')
 
@@ -32,6 +34,10 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
         return settling.Finish('abandon', 'deleted')
     assert instance is not None  # nosec: is_gone covers None
     if recovery.destination == recovery.source:
+        if (instance.host != recovery.source and safety.destination_state(
+                snap, instance.host) in watching.DEAD_DESTINATION):
+            return settling.Finish('left_again', 'odd_records',
+                                   f'nova says {instance.host}')
         return returning.next_step(recovery, found, policy, state_s)
     if instance.host == recovery.source or instance.host is None:
         return settling.Finish('left_again', 'odd_records',

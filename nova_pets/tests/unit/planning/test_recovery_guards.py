@@ -40,6 +40,42 @@ ON_HOST2 = samples.trace(host='host2')
 IN_FLIGHT = [R.SCHEDULING, R.BUILDING]
 
 
+@pytest.mark.parametrize('there, expected', [
+    (H.UP, 'abandon'), (H.SUSPECT, 'abandon'), (None, 'abandon'),
+    (H.FENCED, 'arrived'), (H.DOWN, 'arrived')], ids=str)
+def test_a_pending_one_that_lives_elsewhere(there, expected):
+    """On a host that is down, too, it would be left to nobody."""
+    hosts = [samples.host_view(state=H.DOWN)] + (
+        [samples.host_view('host2', state=there)] if there else [])
+    assert events(at(R.PENDING, found=ON_HOST2), *hosts) == [expected]
+
+
+FLAPS = {
+    'its guests run on': ({'reason': 'flapping'}, 'source_returned'),
+    'its evacuated guests have to go first':
+        ({'reason': 'flapping', 'forced_down': True}, None),
+    'it showed life': ({'reason': 'life_after_proof'}, None),
+}
+
+
+@pytest.mark.parametrize('row, expected', FLAPS.values(), ids=FLAPS)
+def test_a_pet_of_a_host_that_flaps_is_looked_after_at_home(row, expected):
+    source = samples.host_view(state=H.QUARANTINED, row=row)
+    assert events(at(R.PENDING), source) == [expected] * bool(expected)
+
+
+@pytest.mark.parametrize('state, reason, expected', [
+    (H.QUARANTINED, 'flapping', H.UP),
+    (H.QUARANTINED, 'power_not_off', H.QUARANTINED),
+    (H.RETURNING, 'flapping', H.RETURNING), (H.DOWN, '', H.DOWN)])
+def test_a_destination_that_flaps_runs_what_it_has(state, reason, expected):
+    """It is no failure, and a guest that is there is asked for."""
+    snap = samples.snap(samples.host_view('host2', state=state,
+                                          row={'reason': reason}))
+    assert safety.destination_state(snap, 'host2') is expected
+    assert safety.destination_state(snap, 'host3') is None
+
+
 def test_nothing_is_planned_for_what_is_busy():
     assert plan(at(R.SETTLING, OWN))
     assert not plan(at(R.SETTLING, OWN, is_busy=True))

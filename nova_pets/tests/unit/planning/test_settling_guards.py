@@ -327,6 +327,21 @@ def test_the_source_is_not_taken_for_a_destination():
     assert getattr(found, 'event', '') != 'left_again'
 
 
+@pytest.mark.parametrize('host, state, event', [
+    ('host2', H.FENCED, 'left_again'), ('host2', H.UP, 'abandon'),
+    ('host1', H.FENCED, 'other')], ids=['a dead one', 'a good one', 'itself'])
+def test_what_is_looked_for_at_home_and_lives_elsewhere(host, state, event):
+    """The cell forgot that it had left a dead host for this one."""
+    found = verifying.next_step(
+        samples.recovery(R.VERIFYING, destination='host1'),
+        settling.Findings(samples.trace(host=host)),
+        samples.snap(samples.host_view(state=state),
+                     samples.host_view('host2', state=state)),
+        samples.POLICY, 1.0)
+    assert getattr(found, 'event', 'other') == event
+    assert event != 'left_again' or host in found.detail
+
+
 REFUSED = samples.event(CONDUCTED, 'cond', 'Error')
 
 TASKS = {
