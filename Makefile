@@ -9,6 +9,7 @@
 #   make -j3 -O test            tiers beside each other, as CI does
 #   make lab ARGS=...           a cloud of separate processes: up, down, kill ...
 #   make tier-lab               a failure and storms on such a cloud
+#   make chaos [ARGS=...]       ten minutes of seeded faults on such a cloud
 #   make mutants [ARGS=...]     deliberate bugs: are they noticed? (long)
 #   make constraints            pin again what is installed now
 #   make genconfig              etc/nova/nova-pets.conf.sample anew
@@ -71,8 +72,8 @@ define install
 @[ -e $(3) ] || { tail -n 40 $(VENV)/pip.log; exit 1; }
 endef
 
-.PHONY: demo test lint tiers $(TIERS:%=tier-%) tier-lab lab lab-in-venv \
-    tier-lab-in-venv venv mutants constraints genconfig clean
+.PHONY: demo test lint tiers $(TIERS:%=tier-%) tier-lab lab chaos \
+    lab-in-venv tier-lab-in-venv venv mutants constraints genconfig clean
 
 demo: $(RUN_STAMP) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.demo $(ARGS)
@@ -126,6 +127,9 @@ $(TIERS:%=tier-%): tier-%: $(TEST_STAMP) $(OWN_STAMP)
 
 lab:
 	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) lab-in-venv
+
+chaos:
+	@$(MAKE) --no-print-directory lab ARGS='chaos $(ARGS)'
 
 lab-in-venv: $(LAB_STAMP) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.lab $(ARGS)

@@ -4,18 +4,22 @@
 TLS and basic authentication as on a real BMC. Power off ends the host's
 processes by kill -9, and is read back as Off only when none of them is left;
 power on starts them again. A file ``bmc_HOST`` beside the machines makes a
-BMC misbehave: ``mute`` (accepts and never answers), ``lies`` (says OK and
-does nothing), ``slow`` (takes 5 s).
+BMC misbehave in one of MOODS; each answer that is not as it should be leaves
+a line in ``bmc_misbehaved``. No mood says Off of a machine that is on: with
+one witness of the power nobody could tell.
 
     python -m nova_pets.tests.lab.bmc DIRECTORY --config FILE
 """
 
+import itertools
+import json
 import pathlib
 import sys
 import threading
 import time
 
 from sushy_tools.emulator import main
+from sushy_tools import error
 from sushy_tools.emulator.resources.systems import fakedriver
 
 from nova_pets.tests.lab import machine
@@ -23,8 +27,21 @@ from nova_pets.tests.lab import processes
 
 _WORDS = {machine.ON: 'On', machine.OFF: 'Off',
           machine.TURNING_OFF: 'PoweringOff'}
+MOODS = {
+    'mute': 'accepts and never answers, and does nothing',
+    'late': 'answers, and does, after 12 s',
+    'slow': 'takes 5 s to switch off',
+    'lies': 'says OK and does nothing',
+    'errors': 'answers with an error of its own',
+    'flaky': 'answers every second time with an error',
+    'garbage': 'gives the power a name that nobody knows',
+    'stuck': 'is powering off for ever, and stays on',
+    'stale': 'reads on although it was switched off',
+}
 SLOW_S = 5
-MUTE_S = 600
+LATE_S = 12
+"""Longer than [pets_fencing] query_timeout."""
+LOOK_S = 0.2
 
 
 class Machines:
@@ -35,6 +52,7 @@ class Machines:
         self.truth = machine.Truth(self.directory / 'truth')
         self.processes = processes.Processes(self.directory)
         self._locks = {name: threading.Lock() for name in self.truth.names}
+        self._asked = {name: itertools.count() for name in self.truth.names}
 
     def mood(self, host):
         try:
@@ -42,6 +60,35 @@ class Machines:
                     ).read_text().strip()
         except FileNotFoundError:
             return ''
+
+    def note(self, host, mood):
+        """Leave a line about an answer that is not as it should be."""
+        with misbehaved(self.truth.directory).open('a') as lines:
+            lines.write(json.dumps({
+                'at': time.monotonic(), 'host': host, 'mood': mood}) + '\n')
+
+    def suffer(self, host, is_read):
+        """Keep a caller waiting, or fail, as the mood is; return the mood.
+
+        :raises FishyError: what the emulator turns into an answer.
+        """
+        mood = self.mood(host)
+        if mood == 'mute':
+            self.note(host, mood)
+            while self.mood(host) == 'mute':
+                time.sleep(LOOK_S)
+            raise error.FishyError('was away', 503)
+        if mood == 'late':
+            self.note(host, mood)
+            time.sleep(LATE_S)
+        elif mood == 'errors' or (mood == 'flaky' and
+                                  next(self._asked[host]) % 2):
+            self.note(host, mood)
+            raise error.FishyError('an error of its own', 500)
+        elif mood in (('garbage', 'stuck', 'stale') if is_read else
+                      ('lies', 'stuck', 'slow')):
+            self.note(host, mood)
+        return mood
 
     def power_off(self, host):
         with self._locks[host]:
@@ -64,22 +111,25 @@ class Machines:
                 self.processes.start(name)
 
 
+def misbehaved(directory):
+    return pathlib.Path(directory) / 'bmc_misbehaved'
+
+
 def install(machines):
     """Put the machines behind the emulator's fake driver."""
 
-    def asked(self, identity):
-        # By uuid or, as an alias error, by name: as the fake driver does.
-        host = self._get(identity)['name']
-        if machines.mood(host) == 'mute':
-            time.sleep(MUTE_S)
-        return host
+    # By uuid or, as an alias error, by name: as the fake driver does.
 
     def get_power_state(self, identity):
-        return _WORDS[machines.truth.facts(asked(self, identity)).power]
+        host = self._get(identity)['name']
+        mood = machines.suffer(host, is_read=True)
+        return {'garbage': 'Undecided', 'stuck': 'PoweringOff',
+                'stale': 'On'}.get(
+            mood, _WORDS[machines.truth.facts(host).power])
 
     def set_power_state(self, identity, state):
-        host = asked(self, identity)
-        if machines.mood(host) == 'lies':
+        host = self._get(identity)['name']
+        if machines.suffer(host, is_read=False) in ('lies', 'stuck'):
             return
         # A BMC answers first; the state is to be read back.
         order = machines.power_on if 'On' in state else machines.power_off

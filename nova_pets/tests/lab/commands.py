@@ -3,10 +3,14 @@
 
 import argparse
 import pathlib
+import secrets
 import signal
 import sys
+import time
 
+from nova_pets.tests.lab import chaos
 from nova_pets.tests.lab import checker
+from nova_pets.tests.lab import clock
 from nova_pets.tests.lab import deeds
 from nova_pets.tests.lab import ground
 from nova_pets.tests.lab import link
@@ -25,6 +29,8 @@ def main(argv=None) -> int:
     try:
         if arguments.verb == 'up':
             return _up(directory, arguments)
+        if arguments.verb == 'chaos':
+            return _chaos(directory, arguments)
         if arguments.verb == 'down':
             up_module.down(directory)
             return 0
@@ -33,7 +39,7 @@ def main(argv=None) -> int:
             raise Wrong(f'no lab is up in {directory}')
         return globals()[f'_{arguments.verb}'](deeds.Lab(plan), arguments)
     except (Wrong, ground.Missing, up_module.Failed,
-            plan_module.Other, rest.Refused) as error:
+            plan_module.Other, rest.Refused, clock.NoCompiler) as error:
         print(f'lab: {error}', file=sys.stderr)
         return 1
 
@@ -54,8 +60,17 @@ def _parser():
                     help='of each nova-scheduler (%(default)s)')
     up.add_argument('--report-interval', type=int, default=2,
                     help='seconds between two heartbeats (%(default)s)')
-    up.add_argument('--database', choices=sorted(plan_module.SERVERS),
-                    default='mysql')
+    wild = verbs.add_parser(
+        'chaos', help='bring one up, let seeded faults strike it, judge')
+    wild.add_argument('--seed', type=int, default=None,
+                      help='of the faults (drawn, and told)')
+    wild.add_argument('--minutes', type=float, default=10,
+                      help='of all of it (%(default)s)')
+    wild.add_argument('--keep', action='store_true',
+                      help='leave the lab up when it failed')
+    for one in (up, wild):
+        one.add_argument('--database', choices=sorted(plan_module.SERVERS),
+                         default='mysql')
     verbs.add_parser('down', help='end it and remove all of it')
     verbs.add_parser('status', help='processes, hosts and guests as they are')
     verbs.add_parser('check', help='what ran where, ever: was it right?')
@@ -73,20 +88,55 @@ def _parser():
     return parser
 
 
-def _up(directory, arguments):
-    say = lambda text: print(text, flush=True)
+def _say(text):
+    print(text, flush=True)
+
+
+def _make_room(directory):
     if directory.exists() and any(directory.iterdir()):
         if plan_module.server_of(directory) is None:
             raise Wrong(f'{directory} is not empty and holds no lab')
-        up_module.down(directory, say)
+        up_module.down(directory, _say)
+
+
+def _up(directory, arguments):
+    _make_room(directory)
     plan = plan_module.make(
         directory, cells=arguments.cells, computes=arguments.computes,
         schedulers=arguments.schedulers, workers=arguments.workers,
         report_interval_s=arguments.report_interval,
         database=arguments.database)
-    up_module.Up(plan, say).run()
+    up_module.Up(plan, _say).run()
     print(f'logs and all else: {directory}')
     return 0
+
+
+def _chaos(directory, arguments):
+    """Story, journal and logs stay where it failed; ``down`` removes all."""
+    began = time.monotonic()
+    seed = secrets.randbelow(10 ** 6) if arguments.seed is None else (
+        arguments.seed)
+    _make_room(directory)
+    plan = plan_module.make(
+        directory, cells=chaos.CELLS, computes=chaos.COMPUTES,
+        schedulers=chaos.SCHEDULERS, workers=chaos.WORKERS,
+        report_interval_s=2, database=arguments.database)
+    is_good = False
+    # Whoever ends it early leaves nothing behind, either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        up_module.Up(plan, _say, chaos.EXTRA).run()
+        lab = deeds.Lab(plan)
+        lab.cloud.log_in()
+        lab.give_own_clocks()
+        is_good = chaos.Chaos(lab, seed, _say).run(
+            began + 60 * arguments.minutes).is_good
+    finally:
+        if not is_good:
+            print(f'story, logs and all else: {directory}')
+        if is_good or not arguments.keep:
+            up_module.down(directory, _say, keep=not is_good)
+    return 0 if is_good else 2
 
 
 def _status(lab, arguments):

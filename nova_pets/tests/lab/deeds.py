@@ -19,7 +19,7 @@ from nova_pets.tests.lab import plan as plan_module
 from nova_pets.tests.lab import processes
 from nova_pets.tests.lab import rest
 
-_LINE = re.compile(r'^(\S+ \S+) \d+ INFO nova_pets\S* \[.*?\] (.*)$')
+LINE = re.compile(r'^(\S+ \S+) \d+ INFO nova_pets\S* \[.*?\] (.*)$')
 _OBSERVES = re.compile(r'engine (\S+)/\d+ observes in slot (\d+)')
 _MANAGE = 'import sys; from nova_pets.cmd import program; ' \
           'sys.exit(program.main())'
@@ -34,6 +34,12 @@ class Lab:
         self.truth = machine.Truth(plan.directory / 'truth')
         self.cloud = rest.Cloud(plan)
 
+    def another(self) -> 'Lab':
+        """Return one for another thread."""
+        result = Lab(self.plan)
+        result.cloud = self.cloud.another()
+        return result
+
     # -- hosts ----------------------------------------------------------------
 
     def fail_host(self, host: str) -> None:
@@ -44,6 +50,13 @@ class Lab:
         """
         self.truth.cut_off(host, True)
         self.processes.kill(host)
+
+    def lose_power(self, host: str) -> None:
+        """Everything on the machine ends at once."""
+        self.truth.set_power(host, machine.TURNING_OFF)
+        for name in self.processes.of_host(host):
+            self.processes.kill(name)
+        self.truth.set_power(host, machine.OFF)
 
     def mend_host(self, host: str) -> None:
         """Give a host its network back; and its power, if it has none."""
@@ -73,6 +86,22 @@ class Lab:
         new = path.with_suffix('.new')
         new.write_text(json.dumps(rules))
         new.replace(path)
+
+    def give_own_clocks(self) -> None:
+        """Let all nova-schedulers have clocks that step_clock() can step,
+        in this life and the next ones.
+
+        :raises clock.NoCompiler: nothing is changed.
+        """
+        made = clock.library(self.plan.directory)
+        specs = self.processes.specs
+        for name in self.plan.scheduler_names:
+            self.step_clock(name, 0)
+            specs[name]['env'] |= clock.environ(made, self._clock(name))
+        self.processes.define(specs)
+        for name in self.plan.scheduler_names:
+            self.processes.kill(name)
+            self.processes.start(name)
 
     def start_with_own_clock(self, name: str) -> None:
         """Start a process whose wall clock step_clock() can step.
@@ -126,7 +155,7 @@ class Lab:
         for name in self.plan.scheduler_names:
             path = self.plan.directory / 'logs' / f'{name}.log'
             for line in path.read_text(errors='replace').splitlines():
-                match = _LINE.match(line)
+                match = LINE.match(line)
                 if match:
                     at = datetime.datetime.fromisoformat(match[1])
                     found.append((at.timestamp(), match[2]))

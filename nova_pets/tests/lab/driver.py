@@ -155,5 +155,8 @@ def _lose_heartbeats(path):
     def sometimes(self, service):
         if random.random() >= _number(path):
             report(self, service)
+            return
+        with path.with_suffix('.count').open('a') as lost:
+            lost.write('.')
 
     servicegroup_db.DbDriver._report_state = sometimes

@@ -12,12 +12,15 @@ says what becomes of its connections. The file is read again when it changes.
 
     python -m nova_pets.tests.lab.link RULES SERVICE HOST PORT CLIENT=PORT ...
 
-RULES is JSON: {"SERVICE": {"CLIENT or *": "stall"}}.
+RULES is JSON: {"SERVICE": {"CLIENT or *": "stall"}}. How often a client met
+a rule (bytes held back, connections reset) is counted in the file
+``hurt.SERVICE`` beside it: {"CLIENT": count}.
 """
 
 import asyncio
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import struct
@@ -61,6 +64,7 @@ class Client:
         self._is_open.set()
         self._mode = PASS
         self._writers = set()
+        self.hurt = 0
 
     def obey(self, mode):
         if mode == self._mode:
@@ -70,6 +74,7 @@ class Client:
             self._is_open.clear()
             return
         if mode == CUT:
+            self.hurt += len(self._writers)
             for writer in list(self._writers):
                 _reset(writer)
         self._is_open.set()
@@ -77,8 +82,10 @@ class Client:
     async def accept(self, reader, writer):
         self._writers.add(writer)
         try:
+            self.hurt += not self._is_open.is_set()
             await self._is_open.wait()
             if self._mode == CUT:
+                self.hurt += 1
                 _reset(writer)
                 return
             there, back = await asyncio.open_connection(*self._target)
@@ -98,6 +105,7 @@ class Client:
     async def _pump(self, reader, writer):
         try:
             while data := await reader.read(65536):
+                self.hurt += not self._is_open.is_set()
                 await self._is_open.wait()
                 writer.write(data)
                 await writer.drain()
@@ -123,11 +131,23 @@ async def serve(rules_path, service, host, port, *clients):
         known.append(Client(name, (host, int(port))))
         await asyncio.start_server(known[-1].accept, '127.0.0.1',
                                    int(own_port))
+    told = None
     while True:
         rules.look()
         for client in known:
             client.obey(rules.mode(client.name))
+        hurt = {client.name: client.hurt for client in known}
+        if hurt != told:
+            told = hurt
+            path = hurt_path(pathlib.Path(rules_path).parent, service)
+            new = path.with_suffix(f'.{os.getpid()}')
+            new.write_text(json.dumps(hurt))
+            new.replace(path)
         await asyncio.sleep(LOOK_S)
+
+
+def hurt_path(directory, service):
+    return pathlib.Path(directory) / f'hurt.{service}'
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ it began when the one that was started did.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -55,8 +56,13 @@ class Processes:
 
         :param prefix: put before its command, e.g. a clock changer.
         """
-        if self.pid(name):
-            return
+        # Not twice, whoever else starts it now: a BMC, a chaos run.
+        with self._pid_file(f'{name}.lock').open('a') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.pid(name) is None:
+                self._start(name, prefix, env)
+
+    def _start(self, name, prefix, env):
         spec = self.specs[name]
         environ = {**os.environ, **spec['env'], **(env or {})}
         # Else every start of nova compiles all of it again.

@@ -59,6 +59,12 @@ class Cloud:
                                   'domain': {'id': 'default'}}}}})
         self._token = self._last.headers['X-Subject-Token']
 
+    def another(self) -> 'Cloud':
+        """Return one with the same token, for another thread."""
+        result = Cloud(self._plan)
+        result._token = self._token
+        return result
+
     # -- servers --------------------------------------------------------------
 
     def boot(self, name: str, host: str | None = None,
@@ -104,6 +110,18 @@ class Cloud:
     def delete(self, uuid: str) -> None:
         self.ask('api', 'DELETE', f'/v2.1/servers/{uuid}')
 
+    def act(self, uuid: str, action: str, what=None) -> None:
+        """Ask for an action: os-stop, reboot, evacuate, os-resetState."""
+        self.ask('api', 'POST', f'/v2.1/servers/{uuid}/action',
+                 {action: what})
+
+    def tag(self, uuid: str, is_pet: bool) -> None:
+        path = f'/v2.1/servers/{uuid}/metadata'
+        if is_pet:
+            self.ask('api', 'POST', path, {'metadata': {'ha': 'true'}})
+        else:
+            self.ask('api', 'DELETE', f'{path}/ha')
+
     def computes(self) -> dict[str, dict]:
         """Return the nova-compute services by their host."""
         return self.services('nova-compute')
@@ -113,6 +131,9 @@ class Cloud:
             'api', 'GET', f'/v2.1/os-services?binary={binary}')['services']}
 
     def force_up(self, host: str) -> None:
+        self.force(host, False)
+
+    def force(self, host: str, is_down: bool) -> None:
         self.ask('api', 'PUT',
                  f'/v2.1/os-services/{self.computes()[host]["id"]}',
-                 {'forced_down': False})
+                 {'forced_down': is_down})

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of chaos that decide what a run is worth.
+
+A draw that leaves no host to go to, a fault that counts without effect or a
+judge that is content too early would let any product pass.
+"""
+
+import collections
+import itertools
+import json
+import re
+
+import pytest
+
+pytest.importorskip('sushy_tools', reason='run "make tier-lab"')
+
+from nova_pets.tests.lab import bmc
+from nova_pets.tests.lab import chaos_draw
+from nova_pets.tests.lab import chaos_judge
+from nova_pets.tests.lab import chaos_story
+from nova_pets.tests.lab import chaos_strike
+from nova_pets.tests.lab import machine
+
+DB1 = 'aaaaaaaa-0000-4000-8000-000000000001'
+SHAPE = chaos_draw.Shape(
+    hosts={'cell1': ('host1', 'host2', 'host3', 'host4'),
+           'cell2': ('host5', 'host6', 'host7')},
+    schedulers=('scheduler1', 'scheduler2'), conductors=('super',),
+    apis=('api', 'bmc'), clients={'database': ('api',), 'broker': ('host1',)},
+    pets=tuple(f'pet{number}' for number in range(12)))
+
+
+def many(seed=1, count=200):
+    return list(itertools.islice(chaos_draw.rounds(seed, SHAPE), count))
+
+
+# The draw
+
+def test_the_same_seed_draws_the_same_faults():
+    assert many(7, 20) == many(7, 20) != many(8, 20)
+
+
+def test_every_kind_of_fault_is_drawn_and_every_drawn_one_has_a_deed():
+    drawn = {fault.kind for one in many() for fault in one.faults}
+    assert drawn == set(chaos_strike._DEEDS)
+    assert {fault.amount for one in many() for fault in one.faults
+            if fault.kind == 'bmc'} == set(bmc.MOODS)
+
+
+@pytest.mark.parametrize('cell', SHAPE.hosts)
+def test_a_cell_keeps_a_host_for_its_pets(cell):
+    for one in many():
+        hit = {fault.target for fault in one.faults
+               if fault.kind in chaos_draw.MACHINE and
+               fault.target in SHAPE.hosts[cell]}
+        receivers = sum(fault.kind in chaos_draw.MACHINE and
+                        fault.target == 'the receiver'
+                        for fault in one.faults)
+        assert len(hit) + receivers < len(SHAPE.hosts[cell])
+
+
+def test_faults_overlap_and_end_with_their_round():
+    for one in many():
+        assert all(fault.at_s + fault.lasts_s <= chaos_draw.LONGEST_S
+                   for fault in one.faults)
+    assert all(len(one.faults) >= chaos_draw.LEAST for one in many())
+
+
+def test_nobody_does_two_things_to_one_pet_in_a_round():
+    for one in many():
+        count = collections.Counter(
+            fault.target for fault in one.faults
+            if fault.target in SHAPE.pets)
+        assert set(count.values()) <= {1}
+
+
+# The judge
+
+@pytest.fixture
+def truth(tmp_path):
+    result = machine.Truth(tmp_path / 'truth')
+    result.make(['host1', 'host2'])
+    return result
+
+
+def seen(truth, status='ACTIVE', host='host1', task=None, **changes):
+    facts = {
+        'journal': truth.journal(),
+        'hosts': {name: truth.facts(name) for name in truth.names},
+        'processes': {'api': 'running'},
+        'servers': {DB1: {'status': status, 'OS-EXT-STS:task_state': task,
+                          'OS-EXT-SRV-ATTR:host': host}},
+        'computes': {'host1': {'state': 'up', 'forced_down': False}},
+        'status': (0, 'All is well.')}
+    return chaos_judge.Seen(**{**facts, **changes})
+
+
+def judged(what, wanted=chaos_judge.RUNNING):
+    return chaos_judge.problems(what, {DB1: wanted}, {DB1: 'db1'})
+
+
+def test_what_is_as_its_owner_has_it_is_well(truth):
+    truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
+    assert judged(seen(truth)) == []
+    truth.set_guest('host1', DB1, 'db1', machine.SHUTDOWN)
+    assert judged(seen(truth, 'SHUTOFF'), chaos_judge.STOPPED) == []
+    truth.remove_guest('host1', DB1)
+    assert judged(seen(truth, servers={}), chaos_judge.GONE) == []
+
+
+def test_a_lost_guest_is_found_whatever_nova_says(truth):
+    assert judged(seen(truth)) == ['db1 runs on no host',
+                                   'nova has db1 on host1']
+
+
+def test_a_second_copy_is_found_though_it_is_gone(truth):
+    truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
+    truth.set_guest('host2', DB1, 'db1', machine.RUNNING)
+    truth.remove_guest('host2', DB1)
+    assert 'runs on host1, host2' in judged(seen(truth))[0]
+
+
+def test_a_guest_that_nobody_reaches_does_not_count(truth):
+    truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
+    truth.cut_off('host1', True)
+    assert judged(seen(truth)) == [
+        'db1 runs on no host', 'host1 is cut off', 'nova has db1 on host1']
+
+
+@pytest.mark.parametrize('wanted', [chaos_judge.STOPPED, chaos_judge.GONE])
+def test_what_should_not_run_is_found(truth, wanted):
+    truth.set_guest('host2', DB1, 'db1', machine.RUNNING)
+    assert judged(seen(truth), wanted)[0] == (
+        f'db1 should be {wanted} and runs on host2')
+
+
+@pytest.mark.parametrize('change, found', [
+    ({'status': 'ERROR'}, 'db1 should be running: ERROR, task None'),
+    ({'task': 'rebuilding'},
+     'db1 should be running: ACTIVE, task rebuilding'),
+    ({'host': 'host2'}, 'nova has db1 on host2'),
+    ({'servers': {}}, 'nova does not know db1'),
+    ({'processes': {'api': 'paused'}}, 'api is paused'),
+    ({'computes': {'host1': {'state': 'up', 'forced_down': True}}},
+     'nova calls host1 up, forced down'),
+    ({'status': (2, 'look')}, 'nova-manage pets status ends with 2: look'),
+], ids=lambda value: value if isinstance(value, str) else '')
+def test_what_nova_or_we_say_has_to_agree(truth, change, found):
+    truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
+    changes = dict(change)
+    names = {key: changes.pop(key) for key in ('status', 'task', 'host')
+             if isinstance(changes.get(key), str)}
+    what = seen(truth, **names)
+    what = chaos_judge.Seen(**{**what.__dict__, **changes})
+    assert judged(what) == [found]
+
+
+# BMCs
+
+@pytest.mark.parametrize('mood', sorted(set(bmc.MOODS) - {'mute', 'late'}))
+def test_no_bmc_says_off_of_a_machine_that_is_on(truth, mood, monkeypatch):
+    (truth.directory / 'bmc_host1').write_text(mood)
+    monkeypatch.setattr(bmc.fakedriver.FakeDriver, '_get',
+                        lambda self, identity: {'name': identity})
+    for name in ('get_power_state', 'set_power_state'):
+        monkeypatch.setattr(bmc.fakedriver.FakeDriver, name, None)
+    bmc.install(bmc.Machines(truth.directory.parent))
+    driver = object.__new__(bmc.fakedriver.FakeDriver)
+    said = []
+    for _ in range(4):
+        try:
+            said.append(driver.get_power_state('host1'))
+        except bmc.error.FishyError:
+            said.append('error')
+    assert 'Off' not in said
+    if mood not in ('lies', 'slow'):
+        lines = bmc.misbehaved(truth.directory).read_text().splitlines()
+        assert {json.loads(line)['mood'] for line in lines} == {mood}
+
+
+# The story
+
+def test_the_story_reads_what_the_engines_say():
+    move = chaos_story.Move('scheduler1', chaos_story._MOVE.match(
+        'recovery db1: scheduling -> building (a destination builds it; '
+        'on host2)'))
+    assert (move.kind, move.name, move.state, move.destination) == (
+        'recovery', 'db1', 'building', 'host2')
+    move = chaos_story.Move('scheduler1', chaos_story._MOVE.match(
+        'host host1: suspect -> down (it answers on no path)'))
+    assert (move.kind, move.name, move.state, move.destination) == (
+        'host', 'host1', 'down', '')
+    assert chaos_story._MOVE.match('host host1: 4 recoveries opened') is None
+
+
+def test_the_story_sees_a_second_copy(truth, tmp_path):
+    told = []
+    story = chaos_story.Story(tmp_path / 'story', told.append)
+
+    class Plan:
+        directory = tmp_path
+        scheduler_names = ()
+    tail = chaos_story.Tail(Plan, truth, story)
+    tail._look()
+    truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
+    tail._look()
+    assert tail.twice == []
+    tail.start()
+    truth.set_guest('host2', DB1, 'db1', machine.RUNNING)
+    tail.stop()
+    assert tail.twice == [DB1]
+    assert re.search(r'TWICE .* runs on host1, host2', told[-1])
