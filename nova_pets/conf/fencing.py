@@ -98,7 +98,9 @@ off.
 
 Only right when whatever sets it (Masakari, Pacemaker, an operator's script)
 fences first, always. Otherwise instances run twice and destroy their data.
-When false it is only evidence, and the host still has to be proven off.
+When false it is only evidence, and the host still has to be proven off. One
+that was set before the host fell silent, or before the scheduler began to
+watch, is never a proof: it may have been meant for something else.
 
 Related options:
 

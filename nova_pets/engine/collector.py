@@ -171,6 +171,7 @@ class Collector:
             silent_s=self._memory.silent_s(row.host, row.cell_uuid),
             count_moved=count_moved, down_ago_s=down_ago_s,
             has_moved=self._memory.has_moved(row.host),
+            was_forced_alive=self._memory.was_forced_alive(row.host),
             evidence=self._memory.evidence(row.host, now),
             state_s=self._memory.since_s(
                 ('host', row.host),

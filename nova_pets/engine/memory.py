@@ -28,6 +28,8 @@ class Memory:
         self._lock = threading.Lock()
         self._counts: dict[str, tuple[int, float]] = {}
         self._has_moved: set[str] = set()
+        self._forced_alive: set[str] = set()
+        """Hosts that were forced down when they last showed progress."""
         self._read_at: dict[str, float] = {}
         self._gaps: dict[str, int] = {}
         """{cell: how many of its last reads came too late, one by one}"""
@@ -69,6 +71,10 @@ class Memory:
                     self._has_moved.add(service.host)
                 if was_blind or is_other:
                     self._counts[service.host] = (service.report_count, now)
+                    if service.forced_down:
+                        self._forced_alive.add(service.host)
+                    else:
+                        self._forced_alive.discard(service.host)
 
     def gaps(self, cell_uuid: str) -> int:
         """How many reads of a cell came too late in a row, the last one
@@ -90,6 +96,12 @@ class Memory:
         is short because I have not looked for longer is no life."""
         with self._lock:
             return host in self._has_moved
+
+    def was_forced_alive(self, host: str) -> bool:
+        """Whether it was forced down already when it last showed progress,
+        or when I began to watch: that says nothing of its silence."""
+        with self._lock:
+            return host not in self._counts or host in self._forced_alive
 
     def alive_at(self, host: str) -> float | None:
         """When the host was last seen alive, by its heartbeat or by any

@@ -77,6 +77,8 @@ class HostView:
     """How often this engine saw it go down within the window of flapping."""
     has_moved: bool = True
     """Its report_count was seen to move since this engine began to watch."""
+    was_forced_alive: bool = False
+    """It was forced down before it fell silent, as far as this engine saw."""
     evidence: tuple[observations.Evidence, ...] = ()
     state_s: float = 0.0
     """Since this engine first saw (epoch, state, fence_attempts) so."""

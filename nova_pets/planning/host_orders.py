@@ -48,7 +48,8 @@ def confirmation(view: snapshot.HostView, snap: snapshot.Snapshot
 
 def outside_proof(view: snapshot.HostView, snap: snapshot.Snapshot,
                    policy: policy_model.Policy) -> Actions:
-    """A person's word or a trusted event, only while all are silent."""
+    """A person's word or a trusted event, only while all are silent. A
+    forced_down from before the silence is no word about it."""
     is_silent = detection.all_silent(view, policy)
     word = confirmation(view, snap)
     if word is not None and is_silent:
@@ -57,7 +58,8 @@ def outside_proof(view: snapshot.HostView, snap: snapshot.Snapshot,
                 actions.EndControl(word, 'taken as proof')]
     forced_by_others = (view.service is not None and
                         view.service.forced_down and
-                        not view.row.forced_down)
+                        not view.row.forced_down and
+                        not view.was_forced_alive)
     has_epoch = view.row.state in (H.DOWN, H.UNPROVEN)
     is_trusted = (
         (policy.trust_forced_down and forced_by_others) or

@@ -117,7 +117,12 @@ def _migrate(injector: 'faults.Injector', fault: 'faults.Fault', number: int
 @deeds.kind('person forces down', 'host', lasts_s=(2.0, 40.0))
 def _force_down(injector: 'faults.Injector', fault: 'faults.Fault',
                 number: int) -> deeds.Call:
-    _person(lambda: injector.cloud.nova.api_force_down(fault.target, True))
+    """Where that is taken for a proof, only what is true, as below."""
+    cloud = injector.cloud
+    if (cloud.shape.policy.trust_forced_down and
+            cloud.world.hosts[fault.target].is_powered):
+        raise deeds.NothingToDo
+    _person(lambda: cloud.nova.api_force_down(fault.target, True))
 
     def end() -> None:
         try:
@@ -125,6 +130,17 @@ def _force_down(injector: 'faults.Injector', fault: 'faults.Fault',
         except nova_errors.NovaError:
             pass  # refused: there are evacuations to clean up
     return end
+
+
+@deeds.kind('another tool fences', 'host', share=0.3)
+def _fenced_by_others(injector: 'faults.Injector', fault: 'faults.Fault',
+                      number: int) -> None:
+    """It switches the host off, and then tells Nova so."""
+    cloud = injector.cloud
+    if not cloud.world.hosts[fault.target].is_powered:
+        raise deeds.NothingToDo
+    cloud.world.power_off(fault.target)
+    _person(lambda: cloud.nova.api_force_down(fault.target, True))
 
 
 @deeds.kind('person forces up', 'host')

@@ -56,6 +56,7 @@ def draw_shape(chance: random.Random) -> cloud_module.Shape:
 POLICIES: tuple[tuple[float, dict[str, typing.Any]], ...] = (
     (0.15, {'power_on': states.PowerOn.AFTER_RECOVERY}),
     (0.15, {'flap_count': 2}),
+    (0.15, {'trust_forced_down': True}),
     (0.1, {'outage_calm_s': 20.0}),
     (0.1, {'startup_grace_s': 20.0}))
 """(share of the seeds, what an operator has set there): each drawn apart, as

@@ -832,3 +832,26 @@ def test_what_is_worked_on_or_rests_is_busy():
 
 def test_a_snapshot_is_what_was_stored():
     assert isinstance(Sight().look(), snapshot.Snapshot)
+
+
+# -- forced down, and when ----------------------------------------------------
+
+READS = {
+    'set while it was silent': ((1, False), (2, False), (2, True), False),
+    'set before it fell silent': ((1, False), (2, True), (2, True), True),
+    'set before anybody watched': ((2, True), (2, True), (2, True), True),
+    'taken back, and set again': ((1, True), (2, False), (2, True), False),
+}
+
+
+@pytest.mark.parametrize('first, second, third, expected', READS.values(),
+                         ids=READS)
+def test_whether_a_host_was_forced_down_before_it_fell_silent(
+        first, second, third, expected):
+    """Only then is it a word of others about this silence."""
+    known = memory_module.Memory()
+    assert known.was_forced_alive('host1')
+    for now, (count, forced) in enumerate((first, second, third)):
+        known.saw_services([samples.service(
+            report_count=count, forced_down=forced)], CELL, now, 99.0)
+    assert known.was_forced_alive('host1') is expected

@@ -191,8 +191,9 @@ TRUSTING = samples.policy_with(trust_forced_down=True)
 
 @pytest.mark.parametrize('values', [
     {'svc': samples.service(forced_down=False)},
-    {'svc': samples.service(forced_down=True), 'row': {'forced_down': True}}],
-    ids=['it is not', 'it was this project'])
+    {'svc': samples.service(forced_down=True), 'row': {'forced_down': True}},
+    {'svc': samples.service(forced_down=True), 'was_forced_alive': True}],
+    ids=['it is not', 'it was this project', 'it was so while it lived'])
 def test_what_is_no_word_of_others_is_no_proof(values):
     view = at(H.UNPROVEN, **values)
     assert not plan(view, policy=TRUSTING)
