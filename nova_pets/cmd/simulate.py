@@ -23,7 +23,9 @@ from nova_pets.cmd import verb
 
 if typing.TYPE_CHECKING:
     from nova_pets.simulator import coverage
+    from nova_pets.simulator import many
     from nova_pets.simulator import run as run_module
+
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
@@ -37,6 +39,8 @@ class Wish:
     is_shrinking: bool = False
     is_verbose: bool = False
     side_tables: str | None = None
+    keep: str | None = None
+    is_complete: bool = False
 
     def check(self) -> None:
         """:raises OperatorError: it fits not together."""
@@ -50,6 +54,9 @@ class Wish:
         if self.runs is not None and self.runs < 1:
             raise exception.OperatorError(problem=(
                 f'cannot use --runs {self.runs}: expected 1 or more'))
+        if self.runs is None and (self.keep or self.is_complete):
+            raise exception.OperatorError(problem=(
+                'cannot use --keep or --complete here: expected --runs'))
         if self.seed is None and (self.trace or self.is_shrinking):
             raise exception.OperatorError(problem=(
                 'cannot use --trace or --shrink here: expected --seed'))
@@ -73,6 +80,12 @@ class SimulateVerb(verb.Verbs):
                     help='Every step; with --runs, every count.')
     @arguments.args('--scenario', metavar='<file>',
                     help='Play a scenario file.')
+    @arguments.args('--complete', action='store_true', dest='is_complete',
+                    help='With --runs: to have left out anything that there '
+                         'is to reach is a failure, too.')
+    @arguments.args('--keep', metavar='<file>',
+                    help='With --runs: keep what each seed did there, and do '
+                         'not run those again that it has.')
     @arguments.args('--first', type=int, default=1, metavar='<seed>',
                     help='With --runs: the first seed (default 1).')
     @arguments.args('--runs', type=int, metavar='<number>',
@@ -85,10 +98,11 @@ class SimulateVerb(verb.Verbs):
                  first: int = 1, scenario: str | None = None,
                  trace: str | None = None, is_shrinking: bool = False,
                  is_verbose: bool = False,
-                 side_tables: str | None = None) -> int:
+                 side_tables: str | None = None, keep: str | None = None,
+                 is_complete: bool = False) -> int:
         document = run(
             Wish(seed, runs, first, scenario, trace, is_shrinking,
-                 is_verbose, side_tables),
+                 is_verbose, side_tables, keep, is_complete),
             None if self._as_json else self._console, self._console.width)
         return self._show(document, simulate_screen.screen)
 
@@ -206,51 +220,111 @@ def _shrunk(result: 'run_module.Result',
 
 def _many(wish: Wish, tell: collections.abc.Callable[[str], None]
           ) -> documents.Document:
-    from nova_pets.simulator import coverage
-    from nova_pets.simulator import many
     assert wish.runs is not None  # nosec: Wish.check()
     seeds = range(wish.first, wish.first + wish.runs)
-    counts: coverage.Counts = {}
-    failed: dict[int, list[str]] = {}
-    done, least, slowest_s, is_interrupted = 0, None, 0.0, False
+    total = _Total()
     began = time.monotonic()
-    briefs = many.run(seeds)
+    with contextlib.ExitStack() as stack:
+        briefs = _briefs(seeds, wish.keep, total, stack)
+        try:
+            for brief in briefs:
+                total.add(brief)
+                tell(_progress(total, len(seeds), time.monotonic() - began))
+        except KeyboardInterrupt:
+            total.is_interrupted = True
+        finally:
+            tell('')
+            typing.cast(typing.Any, briefs).close()
+    return _told(wish, total, time.monotonic() - began)
+
+
+class _Total:
+    """What many seeds did, all together."""
+
+    def __init__(self) -> None:
+        self.counts: coverage.Counts = {}
+        self.failed: dict[int, list[str]] = {}
+        self.done = self.kept = 0
+        self.least: int | None = None
+        self.slowest_s = 0.0
+        self.is_interrupted = False
+
+    def add(self, brief: 'many.Brief') -> None:
+        from nova_pets.simulator import coverage
+        self.done += 1
+        if brief.violations:
+            self.failed[brief.seed] = brief.violations
+        else:
+            self.least = min(brief.effective, self.least or brief.effective)
+            self.slowest_s = max(self.slowest_s, brief.took_s)
+        coverage.add(self.counts, brief.counts)
+
+
+def _briefs(seeds: range, keep: str | None, total: _Total,
+            stack: contextlib.ExitStack
+            ) -> 'collections.abc.Iterator[many.Brief]':
+    """Yield what each seed does, and keep it; those that a file has are added
+    to the total, and not run again."""
+    from nova_pets.simulator import many
+    if keep is None:
+        return many.run(seeds)
     try:
+        file = stack.enter_context(open(keep, 'a+b'))
+        known = list(many.kept(file, seeds))
+    except (OSError, ValueError) as error:
+        raise exception.OperatorError(problem=(
+            f'cannot keep the runs in {keep}: {error}')) from error
+    for brief in known:
+        total.add(brief)
+    total.kept = len(known)
+    done = {brief.seed for brief in known}
+    return _kept(many.run([seed for seed in seeds if seed not in done]),
+                 file)
+
+
+def _kept(briefs: 'collections.abc.Iterator[many.Brief]',
+          file: typing.BinaryIO) -> 'collections.abc.Iterator[many.Brief]':
+    with contextlib.closing(typing.cast(typing.Any, briefs)):
         for brief in briefs:
-            done += 1
-            if brief.violations:
-                failed[brief.seed] = brief.violations
-            else:
-                least = min(brief.effective, least or brief.effective)
-                slowest_s = max(slowest_s, brief.took_s)
-            coverage.add(counts, brief.counts)
-            tell(_progress(done, len(seeds), len(failed),
-                           time.monotonic() - began))
-    except KeyboardInterrupt:
-        is_interrupted = True
-    finally:
-        tell('')
-        typing.cast(typing.Any, briefs).close()
-    took_s = time.monotonic() - began
+            if brief.line:
+                file.write(brief.line + b'\n')
+                file.flush()
+            yield brief
+
+
+def _told(wish: Wish, total: _Total, took_s: float) -> documents.Document:
+    from nova_pets.simulator import coverage
+    from nova_pets.simulator import run as run_module
+    parts = coverage.parts(total.counts)
+    is_left_out = wish.is_complete and (
+        any(part.missed for part in parts) or
+        (total.least or 0) < run_module.EFFECTIVE)
+    code = _code(total.failed or is_left_out)
+    if total.is_interrupted and not total.failed:
+        code = questions.Exit.CANNOT_TELL
+    ran = total.done - total.kept
     return {
-        'exit_code': int(
-            questions.Exit.CANNOT_TELL if is_interrupted and not failed
-            else _code(failed)), 'first': wish.first,
-        'runs': done, 'asked': wish.runs, 'interrupted': is_interrupted,
+        'exit_code': int(code), 'first': wish.first,
+        'runs': total.done, 'asked': wish.runs, 'kept': total.kept,
+        'interrupted': total.is_interrupted,
         'took_s': round(took_s, 1), 'processes': os.cpu_count(),
-        'runs_per_s': round(done / took_s, 3) if took_s else None,
-        'least_effective': least, 'slowest_rest_s': round(slowest_s, 1),
-        'failed': {str(seed): failed[seed] for seed in sorted(failed)},
-        'coverage': [_part(part) for part in coverage.parts(counts)],
+        'runs_per_s': round(ran / took_s, 3) if took_s else None,
+        'least_effective': total.least,
+        'slowest_rest_s': round(total.slowest_s, 1),
+        'failed': {str(seed): total.failed[seed]
+                   for seed in sorted(total.failed)},
+        'coverage': [_part(part) for part in parts],
+        'is_complete': wish.is_complete, 'is_left_out': is_left_out,
         'by_hand': {' <- '.join(key): count for key, count in sorted(
-            counts.get('by hand', {}).items())},
+            total.counts.get('by hand', {}).items())},
         'is_verbose': wish.is_verbose}
 
 
-def _progress(done: int, asked: int, failed: int, took_s: float) -> str:
-    left_s = took_s / done * (asked - done)
-    return (f'{done} of {asked} seeds, {failed} failed, '
-            f'{done / took_s:.1f} seeds/s, {left_s:.0f} s left')
+def _progress(total: _Total, asked: int, took_s: float) -> str:
+    ran = total.done - total.kept
+    left_s = took_s / ran * (asked - total.done)
+    return (f'{total.done} of {asked} seeds, {len(total.failed)} failed, '
+            f'{ran / took_s:.1f} seeds/s, {left_s:.0f} s left')
 
 
 def _part(part: 'coverage.Part') -> documents.Document:

@@ -21,6 +21,8 @@ def screen(document: documents.Document, width: int) -> str:
     for part in document['coverage']:
         lines += layout.paragraph(_part_line(part, document['is_verbose']),
                                   width, '  ', '      ')
+    if document['is_complete']:
+        lines += _left_out(document, width)
     return '\n'.join(lines)
 
 
@@ -30,6 +32,8 @@ def _many_headline(document: documents.Document) -> str:
             f'{document["runs"]} run in {document["took_s"]:.0f} s by '
             f'{document["processes"]} processes '
             f'({document["runs_per_s"]} seeds/s)')
+    if document['kept']:
+        text += f', {document["kept"]} of them before'
     if document['interrupted']:
         text += ', then interrupted'
     if document['least_effective'] is not None:
@@ -37,6 +41,18 @@ def _many_headline(document: documents.Document) -> str:
                  f'that changed something; the slowest came to rest after '
                  f'{document["slowest_rest_s"]:.0f} s (virtual)')
     return text + '.'
+
+
+def _left_out(document: documents.Document, width: int) -> list[str]:
+    """What a complete run was to reach, and did not: all of it."""
+    if not document['is_left_out']:
+        return ['', 'Complete: all that there is was reached.']
+    lines = layout.heading('NOT COMPLETE: never reached')
+    for part in document['coverage']:
+        for name in part['missed']:
+            lines += layout.paragraph(f'{part["what"]}: {name}', width, '  ',
+                                      '      ')
+    return lines
 
 
 def _failures(document: documents.Document, width: int) -> list[str]:

@@ -68,7 +68,8 @@ class Injector:
         """Numbers (places in ``struck``) of those that changed anything."""
         self.met: collections.Counter[tuple[str, str]] = (
             collections.Counter())
-        """(kind, state of an open recovery or 'host ...') when it struck."""
+        """(kind, state of some open recovery when it struck): how often, of
+        those that there was something to do for."""
         self.is_healed = False
         self.stages: dict[tuple[str, str], list[int]] = {}
         """{(stage, host or ''): numbers of faults that use up one each}"""
@@ -116,13 +117,14 @@ class Injector:
         self.struck.append(fault)
         cloud.kernel.note('fault', fault.kind, fault.target,
                           round(fault.lasts_s, 3), round(fault.amount, 3))
-        for row in cloud.open_recoveries():
-            self.met[fault.kind, str(row.state)] += 1
+        met = {str(row.state) for row in cloud.open_recoveries()}
         kind = deeds.KINDS[fault.kind]
         try:
             end = kind.deed(self, fault, number)
         except deeds.NothingToDo:
             return
+        for state in sorted(met):
+            self.met[fault.kind, state] += 1
         if not kind.is_later:
             self.effective.add(number)
         if end is not None:

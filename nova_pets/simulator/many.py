@@ -5,6 +5,8 @@ Each process runs a share of the seeds (``python -m nova_pets.simulator``)
 and ends, so that none grows old; what it found comes as a line of JSON per
 seed. Processes and not threads, and not forked: whoever asks may have
 threads of its own. Interrupted, or left early, it ends its processes.
+
+The lines may be kept in a file, and a run that was cut off goes on from it.
 """
 
 import collections
@@ -19,8 +21,9 @@ import typing
 
 from nova_pets.simulator import run as run_module
 
-SHARE = 20
-"""Seeds per process: its start costs as much as one of them."""
+SHARES = (10, 100)
+"""The fewest and the most seeds per process: its start costs as much as two
+of them, and at the end the others wait for the last."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +37,22 @@ class Brief:
     digest: str
     counts: dict[str, collections.Counter[typing.Any]] = dataclasses.field(
         default_factory=dict)
+    line: bytes = b''
+    """As its process said it; b'': it said nothing."""
 
 
-def run(seeds: range, processes: int | None = None
+def run(seeds: collections.abc.Sequence[int], processes: int | None = None
         ) -> collections.abc.Iterator[Brief]:
     """Yield what each seed did, in the order in which they end."""
-    shares = [seeds[place:place + SHARE]
-              for place in range(0, len(seeds), SHARE)]
+    processes = processes or os.cpu_count() or 1
+    least, most = SHARES
+    size = max(least, min(most, len(seeds) // (4 * processes)))
+    shares = [seeds[place:place + size]
+              for place in range(0, len(seeds), size)]
     shares.reverse()
     with selectors.DefaultSelector() as selector:
         try:
-            for _ in range(processes or os.cpu_count() or 1):
+            for _ in range(processes):
                 _start(selector, shares)
             while selector.get_map():
                 for key, _ in selector.select():
@@ -57,14 +65,32 @@ def run(seeds: range, processes: int | None = None
                 key.data.process.wait()
 
 
+def kept(file: typing.BinaryIO,
+         seeds: collections.abc.Container[int]
+         ) -> collections.abc.Iterator[Brief]:
+    """Yield what the lines of an earlier run say of these seeds, each once.
+    A last line that was cut off is removed: what is added begins a line."""
+    known: set[int] = set()
+    end = file.seek(0)
+    for line in file:
+        if not line.endswith(b'\n'):
+            file.truncate(end)
+            return
+        end += len(line)
+        brief = read(line)
+        if brief.seed in seeds and brief.seed not in known:
+            known.add(brief.seed)
+            yield brief
+
+
 class _Share:
-    def __init__(self, seeds: range):
+    def __init__(self, seeds: collections.abc.Sequence[int]):
         self.missing = list(seeds)
         self.is_over = False
         self.buffer = b''
         self.process = subprocess.Popen(  # nosec B603
             [sys.executable, '-m', 'nova_pets.simulator',
-             str(seeds.start), str(seeds.stop)],
+             *map(str, seeds)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             start_new_session=True)
 
@@ -74,7 +100,8 @@ class _Share:
         return self.process.stdout
 
 
-def _start(selector: selectors.BaseSelector, shares: list[range]) -> None:
+def _start(selector: selectors.BaseSelector, shares: list[
+            collections.abc.Sequence[int]]) -> None:
     if shares:
         share = _Share(shares.pop())
         selector.register(share.output, selectors.EVENT_READ, share)
@@ -117,7 +144,7 @@ def read(line: bytes) -> Brief:
             key if isinstance(key, str) else tuple(key): count
             for key, count in pairs})
         for name, pairs in found.pop('counts').items()}
-    return Brief(counts=counts, **found)
+    return Brief(counts=counts, line=line.rstrip(b'\n'), **found)
 
 
 def _plain(key: typing.Any) -> typing.Any:

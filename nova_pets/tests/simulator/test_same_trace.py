@@ -12,7 +12,8 @@ from nova_pets.simulator import scenario
 
 def _in_a_process(hash_seed, first, end):
     return subprocess.run(
-        [sys.executable, '-m', 'nova_pets.simulator', str(first), str(end)],
+        [sys.executable, '-m', 'nova_pets.simulator',
+         *map(str, range(first, end))],
         env=os.environ | {'PYTHONHASHSEED': str(hash_seed)}, check=True,
         stdout=subprocess.PIPE).stdout
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from nova_pets.cmd import program
+from nova_pets.simulator import many
 from nova_pets.simulator import run
 from nova_pets.tests.simulator import stories
 
@@ -88,6 +89,40 @@ def test_a_scenario_is_played(capsys, tmp_path):
     ('--runs', '1', '--side-tables', 'sqlite://'),
     ('--seed', '1', '--side-tables', 'sqlite:////nowhere/at/all'),
     ('--seed', '1', '--side-tables', 'no url'),
+    ('--seed', '1', '--keep', 'file'), ('--seed', '1', '--complete'),
+    ('--runs', '1', '--keep', '/nowhere/at/all'),
     ('--fast',)], ids=' '.join)
 def test_wrong_usage_is_exit_code_3(capsys, words):
     assert _simulate(capsys, *words)[0] == 3
+
+
+def test_runs_that_were_kept_are_not_run_again(capsys, monkeypatch, tmp_path):
+    path = tmp_path / 'runs'
+    words = ('--runs', '2', '--first', '2', '--json', '--keep', str(path))
+    first = json.loads(_simulate(capsys, *words)[1])
+    assert (first['runs'], first['kept']) == (2, 0)
+    whole = path.read_bytes()
+    cut, last = whole.splitlines(keepends=True)
+    path.write_bytes(cut + last[:-20])  # it was killed while it wrote
+    ran = []
+    run_many = many.run
+
+    def spied(seeds):
+        ran.append(list(seeds))
+        return run_many(seeds)
+    monkeypatch.setattr(many, 'run', spied)
+    again = json.loads(_simulate(capsys, *words)[1])
+    assert ran == [[json.loads(last)['seed']]]
+    assert (again['runs'], again['kept']) == (2, 1)
+    assert again['coverage'] == first['coverage']
+    kept = [json.loads(line) for line in path.read_bytes().splitlines()]
+    assert {line['seed'] for line in kept} == {2, 3}
+
+
+def test_a_complete_run_fails_for_what_it_did_not_reach(capsys):
+    code, out = _simulate(capsys, '--runs', '1', '--complete')
+    assert code == 2
+    assert 'No invariant was violated.' in out
+    assert 'NOT COMPLETE: never reached' in out
+    assert ('windows of an evacuation: W' in out and
+            'rows of the transition tables: host' in out)
