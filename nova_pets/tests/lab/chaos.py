@@ -12,6 +12,7 @@ import collections
 import dataclasses
 import json
 import statistics
+import subprocess
 import time
 
 import requests
@@ -178,8 +179,8 @@ class Chaos:
                     row['uuid'] for row in status['recoveries']['rows']},
                     set(seen.hosts) - {
                         row['host'] for row in status['hosts']['not_up']})
-            except (rest.Refused, requests.RequestException,
-                    ValueError) as error:
+            except (rest.Refused, requests.RequestException, ValueError,
+                    subprocess.SubprocessError) as error:
                 found = [f'cannot look: {error}']
             time.sleep(1)
         self.result.problems += found

@@ -20,6 +20,8 @@ from nova_pets.tests.lab import machine
 
 PATIENCE_S = 10.0
 """What stands for so long, in one state for one reason, is looked at."""
+STARTS_S = 40.0
+"""What a nova-compute may need to start on a busy machine."""
 _COMMAND = re.compile(r'^(nova-manage pets (\w+)|rabbitmqctl purge_queue|'
                       r'systemctl restart nova-compute)')
 _PREFERRED = ('approve', 'release', 'retry', 'confirm_fenced', 'resume',
@@ -38,7 +40,12 @@ class Operator:
     def turn(self, status: dict) -> None:
         """Look at the screen once, and do what stands there."""
         for row in status['hosts']['not_up']:
-            if self._is_old(row['host'], f'{row["state"]} {row["reason"]}'):
+            # Who restarts what is just starting makes it late.
+            patience_s = STARTS_S if any(
+                'restart nova-compute' in text for text in row['commands']
+            ) else PATIENCE_S
+            if self._is_old(row['host'], f'{row["state"]} {row["reason"]}',
+                            patience_s):
                 self._host(row)
         for row in status['recoveries']['rows']:
             if row['state'] == 'needs_operator' or any(
@@ -158,13 +165,13 @@ class Operator:
         self._story.tell('operator', f'{text}   ({why})' + (
             f': {problem}' if problem else ''))
 
-    def _is_old(self, key, value):
+    def _is_old(self, key, value, patience_s=PATIENCE_S):
         now = time.monotonic()
         before = self._seen.get(key)
         if before is None or before[0] != value:
             self._seen[key] = (value, now)
             return False
-        if now - before[1] < PATIENCE_S:
+        if now - before[1] < patience_s:
             return False
         self._seen[key] = (value, now)
         return True

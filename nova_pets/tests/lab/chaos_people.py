@@ -47,6 +47,7 @@ class People:
         self.cattle: list[str] = []
         self.repeated: collections.Counter[str] = collections.Counter()
         """What was asked for again, or mended by hand."""
+        self._forced: set[str] = set()
         self._seen: dict[str, tuple[str, float]] = {}
 
     def wanted(self) -> dict[str, str]:
@@ -154,7 +155,16 @@ class People:
         return f'{what} {name} was accepted'
 
     def force(self, host: str, is_down: bool) -> None:
+        """Force a host down, or up again; what failed is repeated."""
+        if is_down:
+            self._forced.add(host)
         self._lab.cloud.another().force(host, is_down)
+        if not is_down:
+            self._forced.discard(host)
+
+    def leave_down(self, host: str) -> None:
+        """It is nova-pets' now: it has failed meanwhile."""
+        self._forced.discard(host)
 
     def heal(self) -> None:
         """Tag again what was untagged."""
@@ -169,6 +179,8 @@ class People:
              hosts_up: set[str]) -> None:
         """See to it that what was asked for comes to pass."""
         places = chaos_judge.running(seen.journal, seen.hosts)
+        for host in self._forced & hosts_up:
+            self.force(host, False)
         for pet in self.pets.values():
             server = seen.servers.get(pet.uuid)
             if pet.uuid in open_recoveries or server is None or (

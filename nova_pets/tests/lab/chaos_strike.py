@@ -38,6 +38,8 @@ Deed = collections.abc.Generator[None, None, str]
 PAUSED_S = 0.3
 ASKED_S = 20
 """A person repeats for so long what the API refuses for now."""
+ENDED_S = 90
+"""An order is ended, however long the ways are cut."""
 
 
 class Field:
@@ -106,9 +108,11 @@ class Field:
             f': {target}' if fault.on else ''))
         try:
             effect = self._carry_out(fault, target)
-        except (OSError, rest.Refused, requests.RequestException) as error:
+        except Exception as error:
+            # Whatever a broken cloud answers ends one fault, not the run.
             effect = ''
-            self.story.tell('fault', f'{fault}: cannot: {str(error)[:160]}')
+            self.story.tell('fault', f'{fault}: cannot: '
+                            f'{type(error).__name__} {str(error)[:160]}')
         if effect:
             self.counts[kind] += 1
         self.story.tell('ended', f'{fault}: {effect or "no effect"}')
@@ -275,9 +279,10 @@ class Field:
         except rest.Refused as error:
             asked = f'evacuation refused: {str(error)[-80:]}'
         yield
-        # nova-pets may have seen it fail since: then it is not theirs.
-        if self.tail.found_down_at(host) == 0.0 or self._is_well(host):
+        if self._is_well(host):
             self.people.force(host, False)
+        else:
+            self.people.leave_down(host)
         return f'{host} forced down; {asked}'
 
     def _pets_order(self, fault, target) -> Deed:
@@ -291,9 +296,10 @@ class Field:
         if code not in (0, 1):
             return ''
         yield
-        while self.lab.pets(*end, *reason)[0] not in (0, 1):
-            if self.over.wait(2):
-                break
+        deadline = time.monotonic() + ENDED_S
+        while self.lab.pets(*end, *reason)[0] not in (0, 1) and (
+                time.monotonic() < deadline):
+            time.sleep(2)
         return text.strip().splitlines()[0] if text.strip() else 'ordered'
 
 
