@@ -15,7 +15,7 @@ WINDOW_S = 40.0
 """Faults of a round begin within this time."""
 LONGEST_S = 55.0
 """When all faults of a round have ended."""
-LEAST, MOST = 18, 26
+LEAST, MOST = 26, 34
 """Faults of a round."""
 MOODS = ('mute', 'late', 'slow', 'lies', 'errors', 'flaky', 'garbage',
          'stuck', 'stale')
@@ -203,11 +203,13 @@ def _person(chance, shape, people):
     what = chance.choices(
         ('stop', 'start', 'reboot', 'delete', 'evacuate', 'error', 'untag',
          'force down'), (3, 3, 2, 1, 3, 1, 1, 2))[0]
-    # Nobody does two things to one pet: then it is known what is wanted.
-    pet = people.pop() if people else shape.pets[0]
-    at_s = _at(chance)
     if what == 'evacuate':
         return Fault(what, 'a pet there', on='host fencing')
+    if not people:
+        return _bmc(chance, shape, people)
+    # Nobody does two things to one pet: then it is known what is wanted.
+    pet = people.pop()
+    at_s = _at(chance)
     lasts_s = _lasts(chance, at_s, 10, 25) if what == 'force down' else 0.0
     return Fault(what, pet, at_s, lasts_s)
 
@@ -221,7 +223,7 @@ def _order(chance, shape, people):
 
 
 _KINDS = {
-    'kill': (5, _kill), 'pause': (4, _pause), 'way': (4, _way),
-    'ways': (1, _ways), 'clock': (2, _clock), 'bmc': (2, _bmc),
-    'heartbeats': (1, _heartbeats), 'person': (6, _person),
+    'kill': (10, _kill), 'pause': (8, _pause), 'way': (8, _way),
+    'ways': (1, _ways), 'clock': (4, _clock), 'bmc': (7, _bmc),
+    'heartbeats': (1, _heartbeats), 'person': (12, _person),
     'order': (1, _order)}
