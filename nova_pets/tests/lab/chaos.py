@@ -175,6 +175,7 @@ class Chaos:
                 if not found:
                     return True
                 self._operator.turn(status)
+                self._operator.audit(seen.servers, status)
                 self._people.look(seen, {
                     row['uuid'] for row in status['recoveries']['rows']},
                     set(seen.hosts) - {

@@ -63,6 +63,20 @@ class Operator:
                 self._run('approve', '--host', order['target'], '--off',
                           why='approval has done its work')
 
+    def audit(self, servers: dict[str, dict], status: dict) -> None:
+        """After an incident: what people left in Nova is looked for."""
+        under_way = {row['uuid'] for row in status['recoveries']['rows']}
+        stuck = sorted(
+            server['name'] for uuid, server in servers.items()
+            if (server['OS-EXT-STS:task_state'] or '').startswith('rebuil')
+            and uuid not in under_way)
+        if stuck and self._is_old('audit', ' '.join(stuck)):
+            code, text = self._lab.pets('audit', '--fix')
+            self._did('nova-manage pets audit --fix', 'audit',
+                      'rebuilding outside a recovery',
+                      '' if code in (0, 1) else f'ended with {code}: '
+                      f'{text.strip()[-200:]}')
+
     def _host(self, row):
         lab, host, why = self._lab, row['host'], (
             f'{row["state"]} {row["reason"]}')

@@ -184,6 +184,9 @@ class People:
         for pet in self.pets.values():
             server = seen.servers.get(pet.uuid)
             if pet.uuid in open_recoveries or server is None or (
+                    # The operator's audit looks after these.
+                    server['OS-EXT-STS:task_state'] or '').startswith(
+                    'rebuil') or (
                     server['OS-EXT-SRV-ATTR:host'] not in hosts_up and
                     server['OS-EXT-SRV-ATTR:host'] is not None):
                 self._seen.pop(pet.uuid, None)
