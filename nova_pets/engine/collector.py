@@ -181,7 +181,7 @@ class Collector:
             dumping_s=self._memory.dumping_s(row.host, now)
             if row.host in dumping else None,
             is_opened=self._memory.is_opened(
-                row.host, (row.epoch, row.state)),
+                row.host, (row.epoch, row.state), now),
             open_recoveries=sum(1 for recovery in stored.recoveries
                                 if recovery.source == row.host),
             is_resting=self._memory.is_quiet(('return', row.host), now),

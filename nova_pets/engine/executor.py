@@ -275,7 +275,8 @@ class Executor:
                 host=row.host, evidence=row.evidence))
         if created:
             LOG.info('host %s: %d recoveries opened', row.host, created)
-        self._memory.opened(row.host, (row.epoch, row.state))
+        self._memory.opened(row.host, (row.epoch, row.state),
+                            self._clock.monotonic())
 
     def _say_left_alone(self, row: records.Host,
                         pets: list[opening.LeftAlone]) -> None:

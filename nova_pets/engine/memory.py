@@ -23,6 +23,12 @@ class _Word:
     silent_from: float | None
 
 
+OPENED_S = 60.0
+"""How long a look at the instances of a dead host counts. Nova may make one
+live there afterwards, and a person make one a pet: a live migration writes
+the name of its destination a minute after that died."""
+
+
 class Memory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,7 +49,7 @@ class Memory:
         """{host: {epoch: when it was first seen down}}"""
         self._power_off_at: dict[str, float] = {}
         self._since: dict[typing.Any, tuple[typing.Any, float]] = {}
-        self._opened: dict[str, typing.Any] = {}
+        self._opened: dict[str, tuple[typing.Any, float]] = {}
         self._quiet_until: dict[tuple[str, typing.Any], float] = {}
 
     # -- heartbeats ----------------------------------------------------------
@@ -217,13 +223,17 @@ class Memory:
         with self._lock:
             self._since.pop(key, None)
 
-    def opened(self, host: str, mark: typing.Any) -> None:
+    def opened(self, host: str, mark: typing.Any, now: float) -> None:
         with self._lock:
-            self._opened[host] = mark
+            self._opened[host] = mark, now
 
-    def is_opened(self, host: str, mark: typing.Any) -> bool:
+    def is_opened(self, host: str, mark: typing.Any, now: float) -> bool:
+        """Whether it was looked at, under this mark and not long ago, which
+        instances the host has."""
         with self._lock:
-            return bool(self._opened.get(host) == mark)
+            known = self._opened.get(host)
+            return (known is not None and known[0] == mark and
+                    now - known[1] < OPENED_S)
 
     def reopen(self, host: str) -> None:
         with self._lock:

@@ -89,7 +89,7 @@ class HostView:
     silence; None: nobody hears it now."""
     is_opened: bool = False
     """This engine has read its instances and opened the records in its
-    present (epoch, state)."""
+    present (epoch, state), not long ago."""
     open_recoveries: int = 0
     is_resting: bool = False
     """What was tried for it a moment ago (draining, power-on, a restart of

@@ -167,6 +167,9 @@ def _unproven(view: snapshot.HostView, snap: snapshot.Snapshot,
             view, snap, policy):
         return [actions.FenceHost(view.row.host, view.row.generation,
                                   'fence', 'fence_started')]
+    if not view.is_opened:
+        return [actions.OpenRecoveries(view.row.host, view.row.generation,
+                                       view.row.epoch)]
     return []
 
 

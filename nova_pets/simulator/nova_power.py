@@ -18,6 +18,9 @@ if typing.TYPE_CHECKING:
 TASKS = {'stop': 'powering-off', 'start': 'powering-on',
          'reboot': 'rebooting_hard'}
 
+NO_ANSWER_S = 60.0
+"""After so long a call to a dead nova-compute is given up."""
+
 _STARTED: dict[str, list[str | None]] = {
     'start': ['powering-on'], 'reboot': ['reboot_started_hard']}
 
@@ -132,6 +135,11 @@ def live_migrate(agent: 'nova_compute.Agent', order: orders.LiveMigrate
     values: dict[str, str | None] = {'task_state': None}
     if has_moved:
         values.update(host=destination.name, node=destination.name)
+        yield from agent.step('finishes at destination', uuid)
+        if not nova.agents[destination.name].is_consuming:
+            # It is asked in vain; then its row names it all the same.
+            yield NO_ANSWER_S
+            values['vm_state'] = 'error'
     try:
         yield from agent.remote('live migrated', uuid, lambda: (
             agent.database.change(uuid, values)))

@@ -757,10 +757,22 @@ def order(kind=states.ControlKind.RECOVER, **values):
 
 def test_a_new_recover_order_has_its_host_read_anew_once():
     sight = Sight()
-    sight.memory.opened('host1', 'mark')
+    sight.memory.opened('host1', 'mark', 0.0)
     assert sight.look(controls=(order(),)).has_orders_to_open
-    assert not sight.memory.is_opened('host1', 'mark')
+    assert not sight.memory.is_opened('host1', 'mark', 0.0)
     assert not sight.look(controls=(order(),)).has_orders_to_open
+
+
+@pytest.mark.parametrize('host, mark, at_s, counts', [
+    ('host1', 'mark', 0.0, True),
+    ('host1', 'mark', memory_module.OPENED_S - 1, True),
+    ('host1', 'mark', memory_module.OPENED_S, False),
+    ('host1', 'another', 0.0, False), ('host2', 'mark', 0.0, False)])
+def test_a_look_at_a_dead_host_counts_for_a_while(host, mark, at_s, counts):
+    """An instance may come to live there in Nova's rows afterwards."""
+    memory = memory_module.Memory()
+    memory.opened('host1', 'mark', 100.0)
+    assert memory.is_opened(host, mark, 100.0 + at_s) is counts
 
 
 def test_other_orders_open_nothing():
@@ -776,11 +788,11 @@ def test_an_order_for_an_instance_opens_its_host(where, is_read_anew):
     sight.bench.store.upsert_pets([records.Pet(
         instance_uuid='i1', cell_uuid=CELL, project_id='p', name='db1',
         host=where, vm_state='active')])
-    sight.memory.opened('host1', 'mark')
-    sight.memory.opened(None, 'mark')
+    sight.memory.opened('host1', 'mark', 0.0)
+    sight.memory.opened(None, 'mark', 0.0)
     sight.look(controls=(order(scope='instance', target='i1'),))
-    assert sight.memory.is_opened('host1', 'mark') is not is_read_anew
-    assert sight.memory.is_opened(None, 'mark')
+    assert sight.memory.is_opened('host1', 'mark', 0.0) is not is_read_anew
+    assert sight.memory.is_opened(None, 'mark', 0.0)
 
 
 OWNERS = {'nobody': (None, True), 'me': ('id-1', True),

@@ -67,6 +67,7 @@ def told(planned):
     (H.QUARANTINED, {'state_s': 29.0}, []),
     (H.QUARANTINED, {'evidence': (samples.LIVE_TCP,)}, []),
     (H.UNPROVEN, {}, []),
+    (H.UNPROVEN, {'is_opened': False}, ['OpenRecoveries']),
     (H.UNPROVEN, {'row': {'reason': 'no_fence'}}, ['FenceHost fence']),
     (H.UNPROVEN, {'silent_s': 1}, ['MoveHost alive']),
     (H.RETURNING, {}, []),
