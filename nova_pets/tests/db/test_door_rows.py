@@ -6,10 +6,7 @@ import datetime
 import threading
 import uuid as uuid_module
 
-from nova import context as nova_context
 from nova import objects
-from nova.db import migration
-from nova.db.main import api as main_db
 from nova.db.main import models
 import pytest
 import sqlalchemy as sa
@@ -19,57 +16,11 @@ from nova_pets.compute import changes
 from nova_pets.compute import reader
 from nova_pets.compute import tags
 from nova_pets.compute import writer
+from nova_pets.tests.db import cell_rows
 from nova_pets.tests.db import databases
 
-CELL = 'cell'
+CELL = cell_rows.CELL
 DEADLINE_S = 30
-
-
-class Cell:
-    """An empty cell database."""
-
-    def __init__(self, url):
-        self.manager = main_db.create_context_manager(url)
-        self.engine = self.manager.writer.get_engine()
-        if self.engine.dialect.name == 'mysql':
-            # As Nova's guide has it; wider characters do not fit its rows.
-            with self.engine.begin() as conn:
-                conn.exec_driver_sql('ALTER DATABASE CHARACTER SET utf8mb3')
-        migration.db_sync(database='main', context=self.context())
-
-    def context(self):
-        context = nova_context.get_admin_context()
-        context.db_connection = self.manager
-        return context
-
-    def add(self, table, **values):
-        with self.engine.begin() as conn:
-            return conn.execute(sa.insert(table).values(
-                **values)).inserted_primary_key[0]
-
-    def add_instance(self, host='S', task_state=None, vm_state='active',
-                     **values):
-        uuid = str(uuid_module.uuid4())
-        self.add(models.Instance, uuid=uuid, host=host, node=host,
-                 task_state=task_state, vm_state=vm_state, power_state=1,
-                 project_id='p', hidden=False, **values)
-        self.add(models.InstanceExtra, instance_uuid=uuid)
-        return uuid
-
-    def add_node(self, host):
-        return self.add(
-            models.ComputeNode, host=host, hypervisor_hostname=host,
-            uuid=str(uuid_module.uuid4()), vcpus=1, memory_mb=1, local_gb=1,
-            vcpus_used=0, memory_mb_used=0, local_gb_used=0, cpu_info='',
-            hypervisor_type='', hypervisor_version=0)
-
-    def add_migration(self, uuid, status='accepted', **values):
-        return self.add(models.Migration, instance_uuid=uuid, status=status,
-                        migration_type='evacuation', source_compute='S',
-                        uuid=str(uuid_module.uuid4()), **values)
-
-    def trace(self, uuid):
-        return reader.traces(self.context(), CELL, [uuid])[uuid]
 
 
 @pytest.fixture(params=databases.BACKENDS, scope='module')
@@ -77,7 +28,7 @@ def cell(request, tmp_path_factory):
     objects.register_all()
     with databases.database(request.param,
                             tmp_path_factory.mktemp('door')) as url:
-        cell = Cell(url)
+        cell = cell_rows.Cell(url)
         yield cell
         cell.engine.dispose()
 
