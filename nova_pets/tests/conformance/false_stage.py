@@ -147,6 +147,10 @@ class FalseStage:
     def restart_conductor(self):
         self.nova.start_conductor('conductor')
 
+    def stop_conductor(self, is_stopped):
+        for process in self.nova.conductors.values():
+            (process.pause if is_stopped else process.resume)()
+
     def kill_scheduler(self):
         for scheduler in self.nova.schedulers:
             scheduler.process.kill()
@@ -159,7 +163,8 @@ class FalseStage:
         self.world.is_placement_up = not is_away
 
     def cell_away(self, host, is_away):
-        self.world.hosts[host].is_cut_off = is_away
+        down = self.world.down_cells
+        (down.add if is_away else down.discard)(CELL)
 
     def beats(self):
         return {row.host: row.report_count
@@ -167,6 +172,7 @@ class FalseStage:
                 if row.binary == rows.COMPUTE}
 
     def wait_beats(self):
+        # As long as a real one has its time for.
         self._run(4 * self.nova.settings.report_interval_s)
 
     # -- faults --------------------------------------------------------------

@@ -62,10 +62,12 @@ PLACES = {
 class RealCloud:
     """The cloud of any number of views; the deeds of stage.Stage."""
 
-    def __init__(self):
+    def __init__(self, report_interval_s=REPORT_S):
+        self._report_interval_s = report_interval_s
+        self._away = {}
         self.cloud = cloud_package.EmbeddedCloud(
             hosts=len(stage.HOSTS), config=CONFIG,
-            report_interval_s=REPORT_S)
+            report_interval_s=report_interval_s)
         self._booting = {}
 
     def __enter__(self):
@@ -139,6 +141,24 @@ class RealCloud:
             self._placement = self.cloud.placement_down()
         else:
             self._placement.release()
+
+    def stop_conductor(self, is_stopped):
+        (self.cloud.suspend if is_stopped else self.cloud.resume)('conductor')
+
+    def cell_away(self, host, is_away):
+        if is_away:
+            self._away[host] = self.cloud.fail(host, 'db',
+                                               db_exc.DBConnectionError)
+        else:
+            self._away.pop(host).release()
+
+    def beats(self):
+        return {service.host: service.report_count
+                for service in self.door.services(self.cell)}
+
+    def wait_beats(self):
+        # Nothing but time tells that a heartbeat does not come.
+        time.sleep(5 * self._report_interval_s)
 
 
 class RealStage:

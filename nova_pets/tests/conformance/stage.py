@@ -132,6 +132,9 @@ class Stage(typing.Protocol):
     def restart_conductor(self) -> None:
         """It is killed, and another takes its place."""
 
+    def stop_conductor(self, is_stopped: bool) -> None:
+        """As SIGSTOP does, and SIGCONT."""
+
     def kill_scheduler(self) -> None: ...
 
     def start_scheduler(self) -> None: ...

@@ -432,5 +432,47 @@ WINDOWS = {
     'W22': Window(_restarted_without_record, Left(
         vm_state='error', power=4)),
 }
-"""W23 is no state of an instance: see test_an_outage_stops_every_heartbeat.
-"""
+"""W23 is no state of an instance: OUTAGES."""
+
+OUTAGES = {
+    'W23_database': lambda stage, is_away: [
+        stage.cell_away(host, is_away) for host in stage_module.HOSTS],
+    'W23_conductor': lambda stage, is_away: stage.stop_conductor(is_away)}
+"""What every host needs goes away, and comes back."""
+WITH_PROCESSES = frozenset({'W23_conductor'})
+"""Not for a real Nova in one process: there nova-compute writes its rows by
+itself, and asks no conductor for it. See tests/lab."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outage:
+    """What an outage does to all hosts and to an instance on one."""
+
+    stood_still: frozenset[str]
+    """Hosts whose heartbeat did not move meanwhile."""
+    went_on: frozenset[str]
+    """And afterwards did."""
+    left: Left
+
+
+OUTAGE = Outage(frozenset(stage_module.HOSTS), frozenset(stage_module.HOSTS),
+                Left(running=('host1',)))
+"""In all of them: every host looks dead, and none is."""
+
+
+def play_outage(name: str, stage: Stage) -> Outage:
+    stage.boot('pet')
+    stage.booted()
+    OUTAGES[name](stage, True)
+    # What is on its way yet arrives.
+    stage.wait_beats()
+    before = stage.beats()
+    stage.wait_beats()
+    meanwhile = stage.beats()
+    OUTAGES[name](stage, False)
+    stage.wait_beats()
+    after = stage.beats()
+    return Outage(
+        frozenset(host for host in before if before[host] == meanwhile[host]),
+        frozenset(host for host in before if after[host] > meanwhile[host]),
+        stage.left('pet'))

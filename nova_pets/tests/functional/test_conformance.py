@@ -83,3 +83,20 @@ def test_the_false_nova_leaves_what_nova_leaves(theatre, deeds, name):
     window = windows.WINDOWS[name]
     found = theatre.views(deeds)[name].wait_for('pet', window.left)
     assert found == window.left
+
+
+@pytest.fixture(scope='module')
+def quick_cloud(theatre):
+    """Another one, with heartbeats to wait for."""
+    theatre.close()
+    from nova_pets.tests.conformance import real_stage
+    with real_stage.RealCloud(report_interval_s=1) as real:
+        yield real
+
+
+@pytest.mark.parametrize('name', sorted(
+    windows.OUTAGES.keys() - windows.WITH_PROCESSES))
+def test_an_outage_does_what_it_does_to_nova(quick_cloud, name):
+    """W23"""
+    assert windows.play_outage(
+        name, quick_cloud.view(name)) == windows.OUTAGE

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every failure window on the false Nova, without any engine."""
 
+import pathlib
+import re
+
 import pytest
 
 from nova_pets.tests.conformance import false_stage
@@ -16,17 +19,19 @@ def test_a_window_leaves_what_nova_leaves(name, seed):
     assert stage.left('pet') == window.left
 
 
-def test_an_outage_stops_every_heartbeat():
+@pytest.mark.parametrize('name', windows.OUTAGES)
+def test_an_outage_stops_every_heartbeat(name):
     """W23"""
-    stage = false_stage.FalseStage()
-    for host in stage.beats():
-        stage.cell_away(host, True)
-    stage.wait_beats()
-    before = stage.beats()
-    stage.wait_beats()
-    assert stage.beats() == before
-    for host in before:
-        stage.cell_away(host, False)
-    stage.wait_beats()
-    after = stage.beats()
-    assert all(after[host] > before[host] for host in before)
+    assert windows.play_outage(
+        name, false_stage.FalseStage()) == windows.OUTAGE
+
+
+def test_every_window_of_the_spec_is_played():
+    """Here, and so on real Nova (functional/test_conformance.py)."""
+    spec = (pathlib.Path(windows.__file__).parents[3] / 'specs' /
+            '0007-windows.rst')
+    named = set(re.findall(r'^(W\d+b?)  ', spec.read_text(), re.MULTILINE))
+    assert len(named) == 25
+    played = {name.partition('_')[0]
+              for name in (*windows.WINDOWS, *windows.OUTAGES)}
+    assert named <= played
