@@ -21,6 +21,11 @@ class Characteristics:
     """False: its state query is only an operator's word."""
     is_fake: bool = False
     """True: powers nothing; refused without [pets_fencing] allow_fake."""
+    sees_machine: bool = False
+    """True: its ON means that the machine runs, whatever an outlet reads."""
+    is_by_host: bool = False
+    """True: which device it is follows from the host's name, so that equal
+    settings of two hosts do not mean one device."""
 
 
 class FencingDriver(abc.ABC):

@@ -43,7 +43,7 @@ class FakeFencing(base.FencingDriver):
     name = 'fake'
     characteristics = base.Characteristics(
         can_power_off=True, can_power_on=True, reports_power=True,
-        is_fake=True)
+        is_fake=True, is_by_host=True)
 
     def __init__(self, host: str, settings: dict[str, object]):
         """:param settings: state_dir (then the file is state_dir/HOST) or

@@ -37,7 +37,8 @@ class IpmiFencing(base.FencingDriver):
 
     name = 'ipmi'
     characteristics = base.Characteristics(
-        can_power_off=True, can_power_on=True, reports_power=True)
+        can_power_off=True, can_power_on=True, reports_power=True,
+        sees_machine=True)
 
     def __init__(self, host: str, settings: dict[str, object]):
         """:param settings: address, username, password; port (623),

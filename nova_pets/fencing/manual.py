@@ -14,7 +14,8 @@ class ManualFencing(base.FencingDriver):
 
     name = 'manual'
     characteristics = base.Characteristics(
-        can_power_off=False, can_power_on=False, reports_power=False)
+        can_power_off=False, can_power_on=False, reports_power=False,
+        is_by_host=True)
 
     def __init__(self, host: str, settings: dict[str, object]):
         """:param settings: note: what a person needs to find the machine

@@ -55,7 +55,8 @@ class RedfishFencing(base.FencingDriver):
 
     name = 'redfish'
     characteristics = base.Characteristics(
-        can_power_off=True, can_power_on=True, reports_power=True)
+        can_power_off=True, can_power_on=True, reports_power=True,
+        sees_machine=True)
 
     def __init__(self, host: str, settings: dict[str, object]):
         """:param settings: address (https://HOST[:PORT]), username,

@@ -19,6 +19,7 @@ from nova_pets import exception
 from nova_pets.fencing import base
 from nova_pets.fencing import bindings
 from nova_pets.fencing import pointers
+from nova_pets.fencing import sharing
 from nova_pets.fencing import ssh_restart
 from nova_pets.model import policy
 
@@ -228,6 +229,11 @@ class Registry:
                 self._build_restart(
                     entry.restart.ssh, sample, bindings.without_secrets(
                         entry.restart.ssh, sample))
+        shared = sharing.find(fresh.entries, self._is_by_host)
+        if shared is not None:
+            raise exception.BindingsInvalid(
+                path=self._path, where=f' line {shared[0]}',
+                problem=shared[1])
         self._uses_fake = uses_fake
         return fresh
 
@@ -248,6 +254,9 @@ class Registry:
         if built.characteristics.is_fake:
             self._check_fake(device, built.name)
         return built
+
+    def _is_by_host(self, device: bindings.Device) -> bool:
+        return self._drivers[device.driver].characteristics.is_by_host
 
     def _check_fake(self, device: bindings.Device, name: str) -> None:
         if not self._allow_fake:

@@ -8,7 +8,9 @@ every request) nor what follows from a proof.
 The rule: a host is proven off when every device of one level reads OFF in
 two rounds of queries, one after the other. A request that was accepted,
 refused or lost proves nothing; a device that cannot be asked is UNKNOWN, and
-so is one that a driver bug hid behind an exception.
+so is one that a driver bug hid behind an exception. While the BMC of another
+level says that the machine runs, outlets that read OFF prove nothing: they are
+another machine's, or some of several.
 """
 
 import collections.abc
@@ -107,6 +109,7 @@ def read_power(levels: Levels, timeout_s: float) -> PowerReading:
             _can_fence(level) and UNKNOWN not in found.values())
         is_partly_off = is_partly_off or (
             OFF in found.values() and not _is_level_off(level, found))
+    is_off = is_off and not _running(levels, power)
     return PowerReading(is_off, is_working, power,
                         _describe(power, troubles) or 'no device',
                         is_partly_off)
@@ -189,8 +192,10 @@ class _Fence:
         self._refusals: dict[str, str] = {}
         """What requests met; kept while readings go on."""
         self._requested: list[str] = []
+        self._levels: Levels = ()
 
     def run(self, levels: Levels) -> FenceResult:
+        self._levels = levels
         fit = [number for number, level in enumerate(levels, 1)
                if _can_fence(level)]
         if not fit:
@@ -215,13 +220,14 @@ class _Fence:
         if self._reads_off(number, level):
             self._clock.sleep(POLL_FIRST_S)
             if self._reads_off(number, level):
-                return True
+                return not self._is_contradicted()
         if not self._request(number, level):
             return False
         wait_s = POLL_FIRST_S
         while True:
             if self._reads_off(number, level) and \
-                    self._reads_off(number, level):
+                    self._reads_off(number, level) and \
+                    not self._is_contradicted():
                 return True
             left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
@@ -256,6 +262,22 @@ class _Fence:
                 self._refusals[label] = f'driver raised ' \
                                         f'{type(error).__name__}'
         return True
+
+    def _is_contradicted(self) -> bool:
+        """Ask who said that the machine runs once more, and who was not
+        asked yet, before a level is believed. Who did not answer is left
+        alone: it has lost its power, too."""
+        for number, level in enumerate(self._levels, 1):
+            is_new = any(
+                driver.characteristics.sees_machine and
+                label not in self._power
+                for label, driver in _labelled(number, level))
+            if is_new or _running([level], self._power, number):
+                self._read(number, level)
+        found = _running(self._levels, self._power)
+        for label in found:
+            self._troubles[label] = 'the machine runs'
+        return bool(found)
 
     def _reads_off(self, number: int,
                    level: collections.abc.Sequence[base.FencingDriver]
@@ -323,6 +345,18 @@ def _is_level_off(level: collections.abc.Sequence[base.FencingDriver],
     return (len(found) == len(level) > 0 and
             all(driver.characteristics.reports_power for driver in level) and
             all(answer is OFF for answer in found.values()))
+
+
+def _running(levels: Levels, power: dict[str, states.PowerState],
+             first: int = 1) -> list[str]:
+    """Return the labels of the devices that say that the machine runs.
+
+    :param first: the number of the first level.
+    """
+    return [label for number, level in enumerate(levels, first)
+            for label, driver in _labelled(number, level)
+            if driver.characteristics.sees_machine and
+            power.get(label, UNKNOWN) not in (OFF, UNKNOWN)]
 
 
 def _can_fence(level: collections.abc.Sequence[base.FencingDriver]) -> bool:

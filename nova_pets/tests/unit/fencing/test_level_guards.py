@@ -68,3 +68,60 @@ def test_what_is_off_already_is_not_told_again(clock):
                         clock, deadline_s=5.0)
     assert 'bmc off' in on
     assert 'bmc off' not in off
+
+
+BMC = base.Characteristics(True, True, True, sees_machine=True)
+
+
+def of_bmc(*answers, log=None):
+    found = test_sequence.Scripted('bmc', answers,
+                                   [] if log is None else log)
+    found.characteristics = BMC
+    return found
+
+
+@pytest.mark.parametrize('answer, is_off', [
+    (P.ON, False), (P.TURNING_OFF, False), (P.TURNING_ON, False),
+    (P.UNKNOWN, True), (P.OFF, True), (test_sequence.failure(), True)],
+    ids=str)
+def test_an_outlet_is_not_believed_against_a_bmc_that_says_on(
+        clock, answer, is_off):
+    """Its outlet is another machine's, or one of two."""
+    for order in (1, -1):
+        levels = [[of_bmc(answer)], [device(P.OFF)]][::order]
+        assert read(*levels).is_off is is_off
+        result = test_sequence.fence(levels, clock, deadline_s=5.0)
+        assert result.is_proven is is_off
+        if order == 1:
+            assert ('the machine runs' in result.detail) is (not is_off)
+
+
+@pytest.mark.parametrize('answers', [
+    (P.OFF,), (P.ON, P.OFF)], ids=['already', 'told'])
+def test_a_bmc_is_believed_though_the_outlet_is_on(clock, answers):
+    log = []
+    levels = [[of_bmc(*answers)], [device(P.ON, log=log)]]
+    assert test_sequence.fence(levels, clock, deadline_s=5.0).is_proven
+    assert log == []
+
+
+def test_a_bmc_that_lost_its_power_is_not_asked_again(clock):
+    """It says ON, refuses, and is silent as soon as the outlets are off."""
+    log = []
+    bmc = of_bmc(P.ON, P.ON, test_sequence.failure(), log=log)
+    bmc._on_off = test_sequence.failure('refused', is_refused=True)
+    outlet = test_sequence.Scripted('outlet', [P.ON, P.OFF], log)
+    result = test_sequence.fence([[bmc], [outlet]], clock)
+    assert result.is_proven and result.level == 2
+    assert log == ['bmc read', 'bmc off', 'outlet read', 'outlet off',
+                   'outlet read', 'outlet read', 'bmc read',
+                   'outlet read', 'outlet read', 'bmc read']
+
+
+def test_a_bmc_that_is_silent_keeps_no_outlet_waiting(clock):
+    log = []
+    bmc = of_bmc(test_sequence.failure(), log=log)
+    bmc._on_off = test_sequence.failure('refused', is_refused=True)
+    outlet = test_sequence.Scripted('outlet', [P.ON, P.OFF], log)
+    assert test_sequence.fence([[bmc], [outlet]], clock).is_proven
+    assert log.count('bmc read') == 1

@@ -202,3 +202,50 @@ def test_a_secret_deep_in_the_settings_is_read(path, tmp_path):
 
 def test_the_sample_can_be_used(path):
     assert registry.Registry(str(SAMPLE), allow_fake=True).problem() is None
+
+
+def of_ipmi(match, **settings):
+    words = ', '.join(f'{name}: "{value}"' for name, value in {
+        'username': 'admin', 'password_env': 'PW', **settings}.items())
+    return (f'  - match: {match}\n    levels:\n      - devices:\n'
+            f'          - driver: ipmi\n            settings: {{{words}}}\n')
+
+
+SHARED = {
+    'a glob': (of_ipmi('["cmp-*"]', address='10.0.0.1'), 5, 'all hosts'),
+    'a list': (of_ipmi('[cmp-1, cmp-2]', address='10.0.0.1'), 5,
+               'all hosts'),
+    'only the user is by host': (of_ipmi(
+        '["cmp-*"]', address='10.0.0.1', username='{host}'), 5, 'all hosts'),
+    'only the secret is by host': (of_ipmi(
+        '["cmp-*"]', address='10.0.0.1', password_env='PW_{host}'), 5,
+        'all hosts'),
+    'two entries': (of_ipmi('[cmp-1]', address='bmc1') +
+                    of_ipmi('[cmp-2]', address='BMC1', username='other'), 10,
+                    'that of cmp-1 (line 5)'),
+}
+
+
+@pytest.mark.parametrize('text, line, words', SHARED.values(), ids=SHARED)
+def test_two_hosts_never_share_a_device(path, text, line, words):
+    """One would be powered off for the other, and prove it off."""
+    built = build(path, 'hosts:\n' + text)
+    assert f' line {line}' in built.problem()
+    assert words in built.problem()
+    assert built.bound(HOSTS) == frozenset()
+
+
+OWN = {
+    'by the host': of_ipmi('["cmp-*"]', address='bmc-{host}'),
+    'by the port': (of_ipmi('[cmp-1]', address='gate', port='1') +
+                    of_ipmi('[cmp-2]', address='gate', port='2')).replace(
+                        '"1"', '1').replace('"2"', '2'),
+    'one host, twice': (of_ipmi('[cmp-1]', address='bmc1') +
+                        of_ipmi('[cmp-1]', address='bmc1')),
+    'a person': entry('*', 'manual'),
+}
+
+
+@pytest.mark.parametrize('text', OWN.values(), ids=OWN)
+def test_hosts_with_devices_of_their_own(path, text):
+    assert build(path, 'hosts:\n' + text).problem() is None
