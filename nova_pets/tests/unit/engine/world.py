@@ -84,14 +84,16 @@ class Row:
 
 
 class World:
-    def __init__(self, directory, hosts=3, report_interval_s=2.0):
+    def __init__(self, directory, hosts=3, report_interval_s=2.0, url=None):
+        """:param url: of an empty database; None: SQLite in the directory.
+        """
         self.clock = Clock()
         self.report_interval_s = report_interval_s
         self.machines = {f'host{index}': Machine(f'host{index}')
                          for index in range(1, hosts + 1)}
         self.rows = {}
         self.spawns = itertools.count()
-        self.url = f'sqlite:///{directory}/pets.db'
+        self.url = url or f'sqlite:///{directory}/pets.db'
         schema.sync(session.standalone(
             self.url, sqlite_synchronous=False).writer.get_engine())
         self.calls = []
