@@ -175,7 +175,7 @@ def _fenced_today(conn: sa.Connection,
     began = now - snapshot_model.DAY
     return frozenset(conn.execute(
         sa.select(event.c.host).distinct()
-        .where(event.c.code == snapshot_model.OWN_FENCE)
+        .where(event.c.code.in_(snapshot_model.OWN_FENCES))
         .where(event.c.at >= began)
         .where(event.c.host.is_not(None))).scalars())
 

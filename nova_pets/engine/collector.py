@@ -13,6 +13,7 @@ from nova_pets import exception
 from nova_pets.compute import base as compute_base
 from nova_pets.db import base as db_base
 from nova_pets.detectors import base as detectors_base
+from nova_pets.engine import hearsay
 from nova_pets.engine import memory as memory_module
 from nova_pets.engine import ports
 from nova_pets.engine import tagging
@@ -101,7 +102,7 @@ class Collector:
         dumping = heard_dumping | _dumping_by_peers(stored, me)
         return snapshot.Snapshot(
             me=me, is_sane=not why_not_sane, why_not_sane=why_not_sane,
-            hosts={name: self._host_view(row, stored, policy, dumping)
+            hosts={name: self._host_view(row, stored, policy, dumping, me)
                    for name, row in rows.items()},
             recoveries=recoveries, controls=stored.controls,
             live_engines=live,
@@ -151,13 +152,16 @@ class Collector:
         return rows
 
     def _host_view(self, row: records.Host, stored: snapshot.StoreSnapshot,
-                   policy: policy_model.Policy, dumping: frozenset[str]
-                   ) -> snapshot.HostView:
+                   policy: policy_model.Policy, dumping: frozenset[str],
+                   me: str) -> snapshot.HostView:
         now = self._clock.monotonic()
         service = self._services.get(row.host)
         if row.state in storms.DOWN:
             self._memory.saw_down(row.host, row.epoch, now)
         down_ago_s = self._memory.down_ago_s(row.host, now)
+        life_by_peer = hearsay.who_sees_life(
+            row, stored, me) if row.state is not H.UP else ''
+        self._memory.heard_of_life(row.host, life_by_peer)
         if row.state is H.UP and service is not None:
             return snapshot.HostView(
                 row=row, service=service, count_moved=False,
@@ -173,6 +177,7 @@ class Collector:
             has_moved=self._memory.has_moved(row.host),
             was_forced_alive=self._memory.was_forced_alive(row.host),
             evidence=self._memory.evidence(row.host, now),
+            life_by_peer=life_by_peer,
             state_s=self._memory.since_s(
                 ('host', row.host),
                 (row.epoch, row.state, row.fence_attempts), now),

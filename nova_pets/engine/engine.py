@@ -22,6 +22,7 @@ from nova_pets.engine import attempts
 from nova_pets.engine import auditing
 from nova_pets.engine import collector
 from nova_pets.engine import executor
+from nova_pets.engine import hearsay
 from nova_pets.engine import memory
 from nova_pets.engine import mending
 from nova_pets.engine import outages
@@ -164,7 +165,9 @@ class Engine:
             view.row.state not in _CALM for view in snap.hosts.values()
         ) or any(view.row.state in states.TRANSIENT
                  for view in snap.recoveries)
-        self._report = self._describe(snap, plan.waits, why_mode, stored)
+        self._report = self._describe(
+            snap, plan.waits, why_mode, stored,
+            hearsay.alive(snap, policy))
         return self._pace(policy)
 
     def _let_peers_try(self, snap: snapshot.Snapshot,
@@ -312,12 +315,14 @@ class Engine:
     # -- telling -------------------------------------------------------------
 
     def _describe(self, snap: snapshot.Snapshot, waits: tuple[str, ...],
-                  why_mode: str, stored: snapshot.StoreSnapshot
-                  ) -> records.Json:
+                  why_mode: str, stored: snapshot.StoreSnapshot,
+                  alive: records.Json) -> records.Json:
         hosts = collections.Counter(
             str(view.row.state) for view in snap.hosts.values())
         heard = {'dumping': sorted(snap.heard_dumping)} \
             if snap.heard_dumping else {}
+        if alive:
+            heard[hearsay.ALIVE] = alive
         return heard | {
             'waits': list(waits), 'mode_reason': why_mode,
             'is_sane': snap.is_sane, 'why_not_sane': snap.why_not_sane,

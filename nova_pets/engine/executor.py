@@ -21,6 +21,7 @@ from nova_pets.engine import ports
 from nova_pets.engine import standing as standing_module
 from nova_pets.engine import tagging
 from nova_pets.model import actions
+from nova_pets.model import observations
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
 from nova_pets.model import snapshot
@@ -74,9 +75,9 @@ class Executor:
             case actions.Hold(kind='host'):
                 self._rows.hold(snap.hosts[str(action.key)].row, action)
             case actions.FenceHost():
-                row = snap.hosts[action.host].row
-                self._work(row.host, lambda: self._fence(row, action,
-                                                         policy))
+                view = snap.hosts[action.host]
+                self._work(view.row.host, lambda: self._fence(view, action,
+                                                              policy))
             case actions.ForceDown():
                 view = snap.hosts[action.host]
                 self._work(view.row.host, lambda: self._force_down(
@@ -111,16 +112,17 @@ class Executor:
 
     # -- power ---------------------------------------------------------------
 
-    def _fence(self, row: records.Host, action: actions.FenceHost,
+    def _fence(self, view: snapshot.HostView, action: actions.FenceHost,
                policy: policy_model.Policy) -> None:
         """Intent, power-off, read-back, proof; then forced_down at once."""
+        row = view.row
         row = self._rows.move(row, actions.MoveHost(
             row.host, row.generation, action.event, action.reason,
             evidence=row.evidence))
 
         def may_act() -> str | None:
             return (self._standing.why_not_act(row.owner) or
-                    self._sign_of_life(row, policy))
+                    self._sign_of_life(row, view.service, policy))
 
         may_act_now = may_act()
         if may_act_now:
@@ -144,16 +146,26 @@ class Executor:
             evidence=evidence), result.detail)
 
     def _sign_of_life(self, row: records.Host,
+                      decided: observations.Service | None,
                       policy: policy_model.Policy) -> str | None:
         """I4: what forbids the act although it was decided: a heartbeat, or
-        any witness that sees life; a person's order passes the latter."""
+        any witness that sees life; a person's order passes the latter.
+
+        :param decided: the service when it was decided. One heartbeat since
+            then is life, though it may be a while ago by now.
+        """
         now = self._clock.monotonic()
-        silent_s = self._memory.silent_s(row.host, row.cell_uuid)
         age_s = self._memory.read_age_s(row.cell_uuid, now)
-        if age_s is None or silent_s <= 0:
+        if age_s is None or age_s > policy.report_interval_s:
+            return f'the heartbeat of {row.host} was not read lately'
+        if decided is None or (self._memory.count(row.host) !=
+                               decided.report_count):
             return f'{row.host} shows a moving heartbeat'
         if row.reason == 'operator_fence':
             return None
+        peer = self._memory.life_by_peer(row.host)
+        if peer and row.reason != 'service_fence':
+            return f'{peer} sees life of {row.host}'
         return safety.sign_of_life(
             self._memory.evidence(row.host, now), policy,
             by_ladder=row.reason == 'service_fence')

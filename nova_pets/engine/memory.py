@@ -34,14 +34,18 @@ class Memory:
         self._lock = threading.Lock()
         self._counts: dict[str, tuple[int, float]] = {}
         self._has_moved: set[str] = set()
+        self._forced: set[str] = set()
+        """Hosts that were forced down when last read."""
         self._forced_alive: set[str] = set()
-        """Hosts that were forced down when they last showed progress."""
+        """Hosts that were forced down when they last showed progress, or
+        life."""
         self._read_at: dict[str, float] = {}
         self._gaps: dict[str, int] = {}
         """{cell: how many of its last reads came too late, one by one}"""
         self._words: dict[str, dict[str, _Word]] = {}
         """{host: {witness: its last word}}"""
         self._life_at: dict[str, float] = {}
+        self._life_by_peer: dict[str, str] = {}
         self._dumping: dict[str, tuple[float, float]] = {}
         """{host: (silent from, dumping from)}"""
         self._down_at: dict[str, float] = {}
@@ -69,6 +73,10 @@ class Memory:
             self._gaps[cell_uuid] = \
                 self._gaps.get(cell_uuid, 0) + 1 if is_late else 0
             for service in services:
+                if service.forced_down:
+                    self._forced.add(service.host)
+                else:
+                    self._forced.discard(service.host)
                 known = self._counts.get(service.host)
                 is_other = known is None or known[0] != service.report_count
                 if known is None or was_blind:
@@ -165,6 +173,8 @@ class Memory:
                                          silent_from)
             if look.sign is states.Sign.LIFE:
                 self._life_at[host] = started
+                if host in self._forced:
+                    self._forced_alive.add(host)
 
     def evidence(self, host: str, now: float
                  ) -> tuple[observations.Evidence, ...]:
@@ -176,6 +186,15 @@ class Memory:
                           if word.silent_from is not None else 0.0),
                 event=word.look.event)
                 for name, word in sorted(self._words.get(host, {}).items()))
+
+    def heard_of_life(self, host: str, peer: str) -> None:
+        """:param peer: who sees it; '': nobody any more."""
+        with self._lock:
+            self._life_by_peer[host] = peer
+
+    def life_by_peer(self, host: str) -> str:
+        with self._lock:
+            return self._life_by_peer.get(host, '')
 
     def dumping_s(self, host: str, now: float) -> float:
         """Seconds since it was first asked so in the present silence of the

@@ -63,6 +63,12 @@ REASONS: dict[str, Reason] = {
         (_CHECK, _RELEASE,
          'or power {host} off by hand: it is proven off anew then')),
     'proof_stale': Reason('its power has to be read again first'),
+    'peer_sees_life': Reason(
+        'another engine sees life of it, so it is not powered off: it is not '
+        'reached from here', (_CHECK,)),
+    'witness_due': Reason(
+        'a witness that saw life before the power-off has to look again '
+        'first'),
     'power_unreadable': Reason(
         'its power cannot be read now, so its proof is not fresh',
         (_CHECK,)),

@@ -17,8 +17,8 @@ from nova_pets.model import states
 
 
 DAY = datetime.timedelta(hours=24)
-OWN_FENCE = 'fence_started'
-"""Code of the history line of a power-off that no person asked for."""
+OWN_FENCES = ('fence_started', 'service_fence')
+"""Codes of the history lines of power-offs that no person asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +73,9 @@ class HostView:
     """report_count is above row.proof_count (False without a proof)."""
     down_ago_s: float = math.inf
     """Since this engine last saw it down, not proven off; inf: never."""
+    life_by_peer: str = ''
+    """The engine that says that it sees life of it, of one that is proven off
+    since then; '': none does."""
     downs: int = 0
     """How often this engine saw it go down within the window of flapping."""
     has_moved: bool = True

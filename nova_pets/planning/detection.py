@@ -70,6 +70,17 @@ def signs_of_life(view: snapshot.HostView, policy: policy_model.Policy
     return lively(view.evidence, policy)
 
 
+def is_seen_alive(view: snapshot.HostView, policy: policy_model.Policy
+                  ) -> bool:
+    """True where a witness of this engine sees life of a silent host; of one
+    that is proven off, since this engine saw it so."""
+    if view.row.state is states.HostState.UP:
+        return False
+    is_proven = view.row.state in states.PROVEN_OFF
+    return any(not is_proven or word.age_s < view.state_s
+               for word in signs_of_life(view, policy))
+
+
 def lively(words: tuple[observations.Evidence, ...],
            policy: policy_model.Policy) -> list[observations.Evidence]:
     """Return the fresh words of life. A BMC that says ON is none."""

@@ -50,7 +50,8 @@ def outside_proof(view: snapshot.HostView, snap: snapshot.Snapshot,
                    policy: policy_model.Policy) -> Actions:
     """A person's word or a trusted event, only while all are silent. A
     forced_down from before the silence is no word about it."""
-    is_silent = detection.all_silent(view, policy)
+    is_silent = (detection.all_silent(view, policy) and
+                 not view.life_by_peer)
     word = confirmation(view, snap)
     if word is not None and is_silent:
         return [host_moves.move(view, 'confirmed', 'confirmed_off', policy,

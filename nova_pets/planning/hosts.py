@@ -134,6 +134,7 @@ def _why_held(reason: str, view: snapshot.HostView,
     if reason == 'day_limit':
         return storms.why_enough_today(view.row.host, snap, policy)
     return {'own_view': snap.why_not_sane,
+            'peer_sees_life': f'{view.life_by_peer} does',
             'starting': f'for another {snap.grace_s:.0f} s',
             'recent_outage': f'for another {snap.calm_s:.0f} s',
             'kdump': f'heard for {view.dumping_s or 0:.0f} s: until its '

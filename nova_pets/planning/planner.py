@@ -24,6 +24,10 @@ _FOR_AN_EPOCH = frozenset({
     states.ControlKind.CONFIRM_FENCED, states.ControlKind.FENCE,
     states.ControlKind.RELEASE, states.ControlKind.APPROVAL})
 """Orders that are about one failure of one host."""
+_TO_PROVE = frozenset({
+    states.ControlKind.CONFIRM_FENCED, states.ControlKind.FENCE})
+"""Orders that a proof makes void. One that stood until life is seen after all
+would be a word from before that."""
 
 
 def plan(snap: snapshot.Snapshot, policy: policy_model.Policy
@@ -109,7 +113,7 @@ def _begin(ordered: list[snapshot.RecoveryView], snap: snapshot.Snapshot,
                 total >= policy.parallel):
             why_not = ('queued', '')
         if why_not:
-            if why_not[0] != 'proof_stale':
+            if why_not[0] not in ('proof_stale', 'witness_due'):
                 planned += recoveries.hold(view, *why_not)
             continue
         begun = recoveries.begin(view)
@@ -155,6 +159,8 @@ def _why_void(control: records.Control, row: records.Host) -> str:
     must not fire at the host's next failure, perhaps days later."""
     if row.state is states.HostState.UP:
         return 'void: the host is up'
+    if row.state in states.PROVEN_OFF and control.kind in _TO_PROVE:
+        return 'void: the host is proven off already'
     if control.epoch is not None and control.epoch != row.epoch:
         return f'void: the host is in epoch {row.epoch}'
     return ''

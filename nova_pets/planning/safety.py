@@ -57,6 +57,8 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
     if judgement.verdict is not states.Verdict.DOWN and not (
             by_ladder and judgement.reason == 'host_alive'):
         return judgement.reason
+    if view.life_by_peer and not by_ladder:
+        return 'peer_sees_life'
     if snap.grace_s > 0:
         return 'starting'
     if snap.calm_s > 0:
@@ -147,7 +149,7 @@ def why_not_trust_proof(view: snapshot.HostView,
     """
     lively = [word for word in detection.signs_of_life(view, policy)
               if word.age_s < view.state_s]
-    if view.count_moved or lively:
+    if view.count_moved or lively or view.life_by_peer:
         return 'life_after_proof'
     if (view.row.proof is states.ProofKind.EXTERNAL and
             policy.trusted_events and
@@ -175,6 +177,10 @@ def why_not_evacuate(view: snapshot.HostView | None,
         if (view.power_off_s is None or
                 view.power_off_s > policy.fence_fresh_s):
             return 'proof_stale'
+        if detection.signs_of_life(view, policy):
+            # From before the power-off, or the proof would be void: a BMC
+            # that lies is found by who answered until then.
+            return 'witness_due'
     elif not detection.all_silent(view, policy):
         return 'life_after_proof'
     if not row.forced_down or not view.service.forced_down:

@@ -159,7 +159,7 @@ class MemoryDatabase:
     def _see_event(self, key: typing.Any, old: records.Event | None,
                    new: records.Event | None) -> None:
         self.own_fences.pop(key, None)
-        if new is not None and new.code == snapshot.OWN_FENCE:
+        if new is not None and new.code in snapshot.OWN_FENCES:
             self.own_fences[key] = new
 
     def _see_attempt(self, key: typing.Any, old: records.Attempt | None,

@@ -68,7 +68,7 @@ def test_whom_engines_powered_off_within_a_day(db, store, me):
     db.set(models.EVENTS, at=now - snapshot.DAY - datetime.timedelta(
         seconds=60))
     for host, code in (('a', 'fence_started'), ('a', 'fence_started'),
-                       ('b', 'fence_started'), ('c', 'operator_fence'),
+                       ('b', 'service_fence'), ('c', 'operator_fence'),
                        ('d', 'proven_off'), (None, 'fence_started')):
         store.record(records.Event(code=code, host=host))
     assert store.snapshot().fenced_today == {'a', 'b'}

@@ -304,3 +304,21 @@ def test_a_timed_maintenance_ends_by_two_clocks(make_world, monkeypatch,
         target='host1', until_at=world_module.NOON))
     world.drive([engine], lambda: world.clock.now >= 1005.0)
     assert (world.store().controls() == []) is is_over
+
+
+@pytest.mark.parametrize('is_old, proof', [
+    (True, 'power_off'), (False, 'external')])
+def test_an_old_forced_down_is_no_proof_though_it_is_trusted(
+        make_world, is_old, proof):
+    """A host that was forced down and lives on, and then cannot be reached:
+    its guests may run."""
+    world = make_world()
+    world.boot('db1')
+    engine = world.engine(trust_forced_down=True)
+    world.machines['host1'].forced_down = is_old
+    world.drive([engine], lambda: world.clock.now >= 1020.0)
+    world.crash('host1')
+    world.drive([engine], lambda: _state(world, 'host1') == 'suspect')
+    world.machines['host1'].forced_down = True
+    world.drive([engine], lambda: _all(world, R.RECOVERED, 1))
+    assert world.store().host('host1').proof == proof

@@ -73,11 +73,29 @@ def is_blind(bench):
     bench.memory._read_at.clear()
 
 
+def moved_a_while_ago(bench):
+    """One heartbeat, and the reads after it found no other one yet."""
+    moves(bench)
+    bench.clock.now += 1.0
+    moves(bench)
+
+
+def is_not_read(bench):
+    """Its cell's database is away; ours, which has the claims, is not."""
+    bench.clock.now += bench.policy.report_interval_s + 0.1
+    bench.standing.renew(None, states.Mode.ACT)
+    hear(bench, samples.SILENT_TCP)
+
+
 LIFE = {
     'its heartbeat moves': moves,
+    'its heartbeat moved a second ago': moved_a_while_ago,
+    'its heartbeat is not read any more': is_not_read,
     'nothing was ever read': is_blind,
     'its port answers': lambda bench: hear(bench, samples.LIVE_TCP),
     'its agent answers': lambda bench: hear(bench, samples.LIVE_PING),
+    'another engine sees life': lambda bench: bench.memory.heard_of_life(
+        'host1', 's2/7'),
     'claims ran out': one_pet.Bench.lose_claims,
     'it was deposed': one_pet.Bench.be_deposed,
 }
@@ -117,16 +135,22 @@ def test_no_device_is_told_any_more_where(happens):
     assert said[1] is not None
 
 
-def test_a_person_may_fence_a_machine_that_answers():
+@pytest.mark.parametrize('reason', ['operator_fence', 'service_fence'])
+def test_a_person_and_a_ladder_may_fence_a_machine_that_answers(reason):
     bench = down()
     hear(bench, samples.LIVE_TCP)
-    fence(bench, 'operator_fence', 'operator_fence')
-    assert bench.fencer.names() == ['fence']
+    bench.memory.heard_of_life('host1', 's2/7')
+    bench.fencer.answers['fence'] = lambda host, may_act: Result(
+        may_act() is None)
+    fence(bench, reason, 'operator_fence' if reason == 'operator_fence'
+          else 'fence')
+    assert bench.host.state is H.FENCED
 
 
-def test_a_person_may_not_fence_against_a_heartbeat():
+@pytest.mark.parametrize('happens', [moves, moved_a_while_ago, is_not_read])
+def test_a_person_may_not_fence_against_a_heartbeat(happens):
     bench = down()
-    moves(bench)
+    happens(bench)
     with pytest.raises(exception.ClaimsLost):
         fence(bench, 'operator_fence', 'operator_fence')
 

@@ -207,3 +207,31 @@ def test_failures_are_counted_within_a_window():
     assert memory.downs('host2', 25.0, 60.0) == 0
     assert memory.downs('host1', 65.0, 60.0) == 2
     assert memory.downs('host1', 70.0, 60.0) == 1
+
+
+# forced down by others
+
+FORCED = {
+    # (count, forced down) of each read; a look that saw life after the last
+    'since its last heartbeat': ([(1, False), (2, False), (2, True)], None,
+                                 False),
+    'and its machine was silent': ([(1, False), (1, True)], S.SILENT, False),
+    'and its machine answers': ([(1, False), (1, True)], S.LIFE, True),
+    'not, and its machine answers': ([(1, False), (1, False)], S.LIFE,
+                                     False),
+    'no more, and its machine answers': ([(1, False), (1, True), (1, False)],
+                                         S.LIFE, False),
+}
+
+
+@pytest.mark.parametrize('reads, sign, expected', FORCED.values(), ids=FORCED)
+def test_a_machine_that_answers_was_not_fenced_by_who_forced_it_down(
+        reads, sign, expected):
+    memory = memory_module.Memory()
+    for at, (count, is_forced) in enumerate(reads):
+        memory.saw_services([observations.Service(
+            'host1', 'cell', count, is_forced, False)], 'cell', float(at),
+            60.0)
+    if sign is not None:
+        memory.heard('host1', Witness(), base.Look(sign, ''), 9.0)
+    assert memory.was_forced_alive('host1') is expected

@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from nova_pets.model import actions
+from nova_pets.model import policy as policy_model
 from nova_pets.model import states
 from nova_pets.planning import hosts
 from nova_pets.planning import planner
@@ -191,7 +192,7 @@ def test_an_approval_is_for_one_epoch():
                                   C.CONFIRM_FENCED])
 @pytest.mark.parametrize('state, epoch, is_void', [
     (H.UP, 1, True), (H.SUSPECT, 0, True), (H.SUSPECT, 1, False),
-    (H.VACATED, 1, False)])
+    (H.QUARANTINED, 1, False)])
 def test_an_order_does_not_outlive_its_reason(kind, state, epoch, is_void):
     order = samples.control(kind, epoch=epoch)
     snapped = samples.snap(
@@ -289,6 +290,9 @@ def test_a_host_that_is_being_worked_on_is_left_alone():
     ({'count_moved': True}, 'life_after_proof'),
     ({'evidence': (samples.LIVE_TCP,)}, 'life_after_proof'),
     ({'evidence': (samples.LIVE_PING,)}, 'life_after_proof'),
+    # The machine answered a moment ago, before its power read off.
+    ({'evidence': (samples.LIVE_TCP,), 'state_s': 0.1}, 'witness_due'),
+    ({'evidence': (samples.LIVE_PING,), 'state_s': 0.1}, 'witness_due'),
     ({'power_off_s': None}, 'proof_stale'),
     ({'power_off_s': 5.1}, 'proof_stale'),
     ({'row': {'forced_down': False}}, 'not_forced_down'),
@@ -316,3 +320,36 @@ def test_no_action_names_another_generation():
         for action in plan(view):
             if not isinstance(action, actions.EndControl):
                 assert action.generation == 42
+
+
+# -- what other engines see ---------------------------------------------------
+
+
+def test_what_another_engine_sees_is_not_powered_off():
+    view = samples.host_view(state=H.DOWN, life_by_peer='s2/7')
+    [hold] = plan(view)
+    assert (hold.reason, hold.detail) == ('peer_sees_life', 's2/7 does')
+    order = samples.control(C.FENCE)
+    assert told(plan(view, controls=(order,)))[0] == \
+        'FenceHost operator_fence'
+
+
+def test_nor_does_a_word_prove_it_off():
+    view = samples.host_view(state=H.DOWN, life_by_peer='s2/7')
+    word = samples.control(C.CONFIRM_FENCED, epoch=1)
+    assert 'MoveHost confirmed' not in told(plan(view, controls=(word,)))
+
+
+def test_a_ladder_knows_that_the_machine_answers():
+    ladder = policy_model.Ladder(then_fence=True, fence_after_s=60.0)
+    view = samples.host_view(
+        state=H.DOWN, silent_s=999.0, evidence=(samples.LIVE_TCP,),
+        life_by_peer='s2/7')
+    assert told(plan(view, ladders={'host1': ladder})) == [
+        'FenceHost fence']
+
+
+@pytest.mark.parametrize('state', [H.FENCED, H.VACATED])
+def test_what_another_engine_saw_since_the_proof_voids_it(state):
+    view = samples.host_view(state=state, life_by_peer='s2/7')
+    assert 'MoveHost life_seen' in told(plan(view))

@@ -271,3 +271,18 @@ def test_the_limit_hides_no_other_reason():
         samples.control(C.PAUSE, reason='sure'),))
     [held] = plan(snap, parallel=0)
     assert held.reason == 'paused'
+
+
+@pytest.mark.parametrize('kind', [C.CONFIRM_FENCED, C.FENCE, C.RELEASE])
+@pytest.mark.parametrize('state', [H.FENCED, H.VACATED, H.QUARANTINED])
+def test_a_proof_makes_the_orders_void_that_wanted_it(kind, state):
+    """Else one that our own fence came before would be obeyed when life is
+    seen after all: a word from before that."""
+    order = samples.control(kind, epoch=1)
+    view = samples.host_view(state=state, evidence=(samples.LIVE_TCP,),
+                             state_s=0.0)
+    snap = samples.snap(view, controls=(order,), fence_bindings=frozenset())
+    is_void = state in states.PROVEN_OFF and kind is not C.RELEASE
+    assert any(isinstance(action, actions.EndControl) and
+               action.detail == 'void: the host is proven off already'
+               for action in plan(snap)) is is_void
