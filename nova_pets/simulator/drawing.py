@@ -4,6 +4,10 @@
 Kinds with a weight are drawn one after the other from one stream. Those with
 a share are drawn apart, each from a stream of its own: a new one changes
 nothing of what the others are to a seed.
+
+Chance alone leaves some corners out for very long. Seeds from AIMED_FROM on
+take aim, too, each at another pair of a kind of fault and a moment; those
+below keep what they always were.
 """
 
 import dataclasses
@@ -19,6 +23,7 @@ from nova_pets.simulator import faults as faults_module
 FIRST_S = 8.0
 GAP_S = (0.5, 14.0)
 APART_S = (8.0, 90.0)
+AIMED_FROM = 10_000_000
 _MET = (*sorted(states.TRANSIENT), states.RecoveryState.REQUESTING,
         states.RecoveryState.NEEDS_OPERATOR, states.RecoveryState.RECOVERED)
 """States in which a fault is made to strike; one passes quickly."""
@@ -74,6 +79,35 @@ def draw_policy(shape: cloud_module.Shape, seed: int) -> cloud_module.Shape:
         shape.policy, **numbers)) if numbers else shape
 
 
+Aim = tuple[str, tuple[str, str]]
+"""(kind of fault, (kind of line, word in it))"""
+
+_HOST_STATES = tuple(str(state) for state in states.HostState)
+_OF_HOSTS = ('host returns', 'operator confirms', 'operator fences',
+             'operator releases', 'person forces up')
+"""What people do to a host, in each of its states."""
+_IN_NOVA: tuple[Aim, ...] = tuple(
+    (kind, ('nova', word)) for kind, words in (
+        ('host returns', ('accepted', 'claim', 'spawning', 'block devices')),
+        ('broker away', ('written', 'accepted')),
+        ('nova-compute killed', ('spawning', 'powering off', 'after spawn',
+                                 'compute_rebuild_instance begins')),
+        ('host crashes', ('powering off', 'saves after spawn', 'spawning',
+                          'casts to destination')),
+        ('conductor killed', ('reads migration', 'claimed', 'accepted')),
+        ('cell database away', ('spawn', 'after spawn'))) for word in words)
+"""What breaks an evacuation in a window that is seldom met."""
+
+
+def aims() -> list[list[Aim]]:
+    """Return, per series, what seeds aim at: each takes the next of each."""
+    return [
+        [(kind, ('recovery', str(state))) for kind in sorted(deeds.KINDS)
+         for state in sorted(states.TRANSIENT)],
+        [(kind, ('host', state)) for kind in _OF_HOSTS
+         for state in _HOST_STATES] + list(_IN_NOVA)]
+
+
 class Drawn:
     """Draws one fault after the other from the seed's own stream."""
 
@@ -109,7 +143,29 @@ class Drawn:
                 found.append(self._of(name, at_s=1.0))
         for _ in range(chance.randint(1, 5)):
             found.append(self._on_a_line())
-        return found + (self._apart() if self._draws_apart else [])
+        if self._draws_apart:
+            found += self._apart()
+            if self._seed >= AIMED_FROM:
+                found += self._aimed()
+        return found
+
+    def _aimed(self) -> list[faults_module.Fault]:
+        """Return faults of the kinds, and at the moments, whose turn it is;
+        those of a host mostly strike the one whose pets are on their way."""
+        chance = random.Random(f'{self._seed}/aim')  # nosec B311
+        found = []
+        for series in aims():
+            name, mark = series[self._seed % len(series)]
+            kind = deeds.KINDS[name]
+            lasts_s, amount = deeds.draw_amounts(kind, chance)
+            targets = self._targets[kind.target]
+            if kind.target == 'host' and chance.random() < 0.6:
+                targets = targets[:2]
+            found.append(faults_module.Fault(
+                name, chance.choice(targets), None,
+                (*mark, chance.randint(1, 2)),
+                round(chance.expovariate(60.0), 3), lasts_s, amount))
+        return found
 
     def _apart(self) -> list[faults_module.Fault]:
         """Return faults of the kinds that are drawn apart."""

@@ -2,9 +2,13 @@
 """Some hundreds of seeds run to rest without a violation."""
 
 import os
+import random
 
 import pytest
 
+from nova_pets.simulator import deeds
+from nova_pets.simulator import drawing
+from nova_pets.simulator import faults  # noqa: F401 (it fills deeds.KINDS)
 from nova_pets.simulator import run
 
 SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
@@ -60,3 +64,23 @@ def test_a_seed_comes_to_rest_without_a_violation(seed, record_property):
         f'{result.violations[0]}\nto see it: nova-pets-manage simulate '
         f'--seed {seed} --shrink')
     assert result.effective >= run.EFFECTIVE
+
+
+def test_seeds_that_aim_take_each_aim_in_turn():
+    """One series is a kind in each passing state, so that none is left to
+    chance; what a seed below aims at is nothing."""
+    for number, series in enumerate(drawing.aims()):
+        assert len(set(series)) == len(series)
+        assert len(series) < 1000
+        seed = drawing.AIMED_FROM - drawing.AIMED_FROM % len(series)
+        seed += len(series) * (seed < drawing.AIMED_FROM)
+        drawn = _first(seed + 3)[number - 2]
+        assert (drawn.kind, drawn.on[:2]) == series[3]
+    assert _first(1) == _first(1, draws_apart=False) + [
+        fault for fault in _first(1) if deeds.KINDS[fault.kind].share]
+
+
+def _first(seed, **values):
+    chance = random.Random(f'{seed}/plan')
+    return drawing.Drawn(drawing.draw_shape(chance), chance, seed,
+                         **values).first()
