@@ -6,6 +6,8 @@ against the act. What cannot be closed: a process stopped between its last
 check and one outside call may still finish that one call when it wakes.
 """
 
+import datetime
+
 from nova_pets.model import observations
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
@@ -216,26 +218,60 @@ def unexplained(recovery: records.Recovery,
                 trace: observations.Trace) -> list[observations.Migration]:
     """Return evacuation records from the source that no attempt explains.
 
-    Open ones always count. A failed one may mean a guest on its destination
-    (F4), and so may one that the returning source completed (W18), or one
-    that was done, and the cell forgot that the instance lives there; unless
-    the instance was launched again after it was last touched.
+    Open ones always count, and of any source those that nobody has taken:
+    conductor takes the oldest of them for whatever is asked next (F7). A
+    failed one may mean a guest on its destination (F4), and so may one that
+    the returning source completed (W18), or one that was done, and the cell
+    forgot that the instance lives there; unless the instance was launched
+    again since.
     """
     known = {attempt.migration_id for attempt in attempts
              if attempt.migration_id is not None}
     found = []
     for record in trace.migrations:
-        if record.source != recovery.source or record.id in known:
+        if record.id in known:
             continue
-        if record.status in ('accepted', 'pre-migrating'):
+        if record.status == 'accepted':
             found.append(record)
-        elif (record.status in ('failed', 'error', 'completed', 'done') and
-              record.destination):
-            launched = trace.instance and trace.instance.launched_at
-            touched = record.updated_at or record.created_at
-            if not (launched and touched and launched > touched):
-                found.append(record)
+        elif record.source != recovery.source:
+            continue
+        elif record.status == 'pre-migrating' or (
+                record.status in ('failed', 'error', 'completed', 'done') and
+                record.destination and
+                not _was_launched_since(record, trace)):
+            found.append(record)
     return found
+
+
+CLOCKS_DIFFER = datetime.timedelta(hours=1)
+
+
+def _was_launched_since(record: observations.Migration,
+                        trace: observations.Trace) -> bool:
+    """Whether the instance was launched again after the record was last
+    touched.
+
+    A destination stamps launches by its own clock, which may run ahead of
+    the one that stamps records, and the launch of this very record is older
+    than its failure. So a little later is not enough, unless nova says in
+    another way that an evacuation since then has ended well.
+    """
+    launched = trace.instance and trace.instance.launched_at
+    touched = record.updated_at or record.created_at
+    if not (launched and touched and launched > touched):
+        return False
+    if launched - touched > CLOCKS_DIFFER:
+        return True
+    there, well = -1, -1
+    for events in trace.events.values():
+        for event in events:
+            if event.name != 'compute_rebuild_instance':
+                continue
+            if event.host == record.destination:
+                there = max(there, event.id)
+            if event.result == 'Success':
+                well = max(well, event.id)
+    return well > there
 
 
 def hosts_of_lost(recovery: records.Recovery,

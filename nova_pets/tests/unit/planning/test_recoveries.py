@@ -96,7 +96,10 @@ def test_a_lost_proof_takes_the_readiness_along(state, source):
     (samples.migration(status='done', destination=None), False),
     (samples.migration(status='completed', destination='host2'), True),
     (samples.migration(status='completed', destination=None), False),
-    (samples.migration(source='host9'), False),
+    (samples.migration(status='cancelled', destination='host2'), False),
+    (samples.migration(source='host9'), True),
+    (samples.migration(source='host9', status='pre-migrating',
+                       destination='host2'), False),
 ])
 def test_the_past_is_settled_first(record, counts):
     view = samples.recovery_view(found=samples.trace(record))

@@ -2,10 +2,12 @@
 """Each condition about a recovery by itself: what would be done without it."""
 
 import dataclasses
+import datetime
 
 import pytest
 
 from nova_pets.model import actions
+from nova_pets.model import observations
 from nova_pets.model import states
 from nova_pets.planning import recoveries
 from nova_pets.planning import safety
@@ -404,23 +406,70 @@ def test_verifying_needs_a_look_at_nova():
 
 # -- step 0 -------------------------------------------------------------------
 
+HOUR_S = 3600
+
+
+def ended(number, host, result='Success'):
+    return observations.ActionEvent('compute_rebuild_instance', host, True,
+                                    result, id=number)
+
+
 LAUNCHED = {
-    'launched since': ((13, 12), False),
-    'launched before': ((12, 13), True),
-    'never launched': ((None, 13), True),
+    'launched long since': (HOUR_S + 1, [], False),
+    'not so long since': (HOUR_S, [], True),
+    'launched before': (-1, [], True),
+    'never launched': (None, [], True),
+    'and another one ended well since': (
+        1, [ended(1, 'host2', 'Error'), ended(2, 'host3')], False),
+    'which ended well before': (
+        1, [ended(1, 'host3'), ended(2, 'host2', 'Error')], True),
+    'which failed too': (
+        1, [ended(1, 'host2', 'Error'), ended(2, 'host3', 'Error')], True),
+    'which is the same': (1, [ended(1, 'host2')], True),
+    'and its launch was before': (
+        -1, [ended(1, 'host2', 'Error'), ended(2, 'host3')], True),
 }
 
 
-@pytest.mark.parametrize('hours, counts', LAUNCHED.values(), ids=LAUNCHED)
-def test_a_failure_counts_unless_the_guest_was_launched_since(hours, counts):
-    launched, touched = hours
-    record = samples.migration(
-        status='error', destination='host2',
-        updated_at=samples.NOON.replace(hour=touched))
-    found = samples.trace(record, launched_at=(
-        samples.NOON.replace(hour=launched) if launched else None))
+@pytest.mark.parametrize('launched_s, events, counts', LAUNCHED.values(),
+                         ids=LAUNCHED)
+def test_a_failure_counts_unless_the_guest_was_launched_since(
+        launched_s, events, counts):
+    """By an hour: a destination stamps a launch by its own clock, which may
+    run ahead of the one that stamps records."""
+    record = samples.migration(status='error', destination='host2',
+                               updated_at=samples.NOON)
+    launched = None if launched_s is None else (
+        samples.NOON + datetime.timedelta(seconds=launched_s))
+    found = dataclasses.replace(
+        samples.trace(record, launched_at=launched),
+        events={'req-7': tuple(events)})
     view = at(R.READY, found=found)
     assert bool(safety.unexplained(view.row, (), found)) is counts
+
+
+@pytest.mark.parametrize('status, counts', [
+    ('accepted', True), ('pre-migrating', False), ('failed', False),
+    ('done', False)])
+def test_of_another_source_only_what_nobody_took_counts(status, counts):
+    """Conductor would take it for the next request (F7)."""
+    record = samples.migration(source='host9', status=status,
+                               destination='host2')
+    view = at(R.READY, found=samples.trace(record))
+    assert bool(safety.unexplained(view.row, (), view.trace)) is counts
+
+
+def test_other_events_say_nothing_of_a_launch():
+    record = samples.migration(status='error', destination='host2',
+                               updated_at=samples.NOON)
+    found = dataclasses.replace(
+        samples.trace(record, launched_at=samples.NOON +
+                      datetime.timedelta(seconds=1)),
+        events={'req-7': (
+            ended(1, 'host2', 'Error'),
+            dataclasses.replace(ended(2, 'host3'), name='rebuild_server'))})
+    view = at(R.READY, found=found)
+    assert safety.unexplained(view.row, (), found) == [record]
 
 
 def test_a_record_without_a_time_counts():

@@ -45,7 +45,10 @@ def clean(*hosts, **guests):
 
 # -- which records matter -----------------------------------------------------
 
-OTHER_SOURCE = samples.migration(6, 'accepted', source='host9')
+OTHER_SOURCE = samples.migration(6, 'pre-migrating', source='host9',
+                                 destination='host3')
+NOBODYS = samples.migration(6, 'accepted', source='host9')
+"""Conductor would take it for the next request (F7)."""
 SETTLED = dataclasses.replace(OPEN, migration_id=None)
 ENDED = moving('cancelled')
 """It names the destination, and means no guest."""
@@ -56,6 +59,8 @@ LEFT = {
     'somebodys, done': ((moving('done'),), SETTLED, settling.Probe),
     'somebodys, failed': ((moving('failed'),), SETTLED, settling.Probe),
     'of another source': ((OTHER_SOURCE, ENDED), OPEN, settling.Finish),
+    'of another source, and nobody took it': (
+        (NOBODYS, ENDED), OPEN, settling.DeleteAccepted),
     'ours, of no meaning any more': ((ENDED,), OPEN, settling.Finish),
 }
 
