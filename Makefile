@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Needs: python3 (3.11 or newer, with venv and pip), make, a package index.
-# No root; everything that it makes lies in this directory, ignored by git.
+# No root, but where it is said; everything that it makes lies in this
+# directory, ignored by git.
 #
 #   make demo [ARGS=...]        a cloud in one process loses a host
 #   make test                   linters, then all tiers of tests
@@ -10,6 +11,7 @@
 #   make lab ARGS=...           a cloud of separate processes: up, down, kill ...
 #   make tier-lab               a failure and storms on such a cloud
 #   make chaos [ARGS=...]       ten minutes of seeded faults on such a cloud
+#   make tier-truehosts         failures of hosts that run guests (root)
 #   make mutants [ARGS=...]     deliberate bugs: are they noticed? (long)
 #   make constraints            pin again what is installed now
 #   make genconfig              etc/nova/nova-pets.conf.sample anew
@@ -55,6 +57,8 @@ MADE := $(VENV)/.made-$(shell $(PYTHON) -V 2>&1 | tr ' ' '-')
 RUN_STAMP := $(VENV)/.run-$(call digest,$(RUN_FILES))
 TEST_STAMP := $(VENV)/.test-$(call digest,$(RUN_FILES) test-requirements.txt)
 LAB_STAMP := $(VENV)/.lab-$(call digest,$(RUN_FILES) $(LAB_FILES))
+TRUE_FILES := $(LAB_FILES) truehosts-requirements.txt
+TRUE_STAMP := $(VENV)/.true-$(call digest,$(RUN_FILES) $(TRUE_FILES))
 OWN_STAMP := $(VENV)/.own-$(call digest,$(OWN_FILES))
 
 # $(call install,what,pip arguments,stamp): a line every ten packages, the
@@ -73,7 +77,8 @@ define install
 endef
 
 .PHONY: demo test lint tiers $(TIERS:%=tier-%) tier-lab lab chaos \
-    lab-in-venv tier-lab-in-venv venv mutants constraints genconfig clean
+    lab-in-venv tier-lab-in-venv tier-truehosts tier-truehosts-in-venv venv \
+    mutants constraints genconfig clean
 
 demo: $(RUN_STAMP) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.demo $(ARGS)
@@ -125,13 +130,16 @@ $(TIERS:%=tier-%): tier-%: $(TEST_STAMP) $(OWN_STAMP)
 	[ $$status -ne 124 ] || echo "==> pytest $*: longer than $(LIMIT_S) s"; \
 	[ $$status -eq 0 ] || touch $(VENV)/.failed-$*
 
+# True hosts need libvirt, which is compiled.
 lab:
-	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) lab-in-venv
+	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) lab-in-venv \
+	    $(if $(findstring --true-hosts,$(ARGS)),LAB_NEEDS='$$(TRUE_STAMP)')
 
 chaos:
 	@$(MAKE) --no-print-directory lab ARGS='chaos $(ARGS)'
 
-lab-in-venv: $(LAB_STAMP) $(OWN_STAMP)
+LAB_NEEDS = $(LAB_STAMP)
+lab-in-venv: $(LAB_NEEDS) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.lab $(ARGS)
 
 tier-lab:
@@ -141,6 +149,13 @@ tier-lab:
 tier-lab-in-venv: $(LAB_STAMP) $(OWN_STAMP)
 	@echo "==> pytest lab (nova $(NOVA))"
 	@$(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) nova_pets/tests/lab
+
+tier-truehosts:
+	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) tier-truehosts-in-venv
+
+tier-truehosts-in-venv: $(TRUE_STAMP) $(OWN_STAMP)
+	@echo "==> pytest truehosts (nova $(NOVA))"
+	@$(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) nova_pets/tests/truehosts
 
 mutants: $(TEST_STAMP) $(OWN_STAMP)
 	@nice -n 10 $(BIN)/python -m nova_pets.tests.mutants $(ARGS)
@@ -166,6 +181,12 @@ $(LAB_STAMP): $(RUN_STAMP) | $(OWN_STAMP)
 	@rm -f $(VENV)/.lab-*
 	$(call install,the services of the lab,-c $(CONSTRAINTS) \
 	    -c constraints-lab.txt -r requirements.txt -r lab-requirements.txt,$@)
+
+# Compiled against libvirt-dev.
+$(TRUE_STAMP): $(LAB_STAMP)
+	@rm -f $(VENV)/.true-*
+	$(call install,libvirt for true hosts,-c $(CONSTRAINTS) \
+	    -c constraints-lab.txt -r truehosts-requirements.txt,$@)
 
 $(OWN_STAMP): $(RUN_STAMP)
 	@rm -f $(VENV)/.own-*

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent
 TIERS = ('unit', 'db', 'simulator', 'fencing', 'functional', 'executable',
-         'packaging', 'lab')
+         'packaging', 'lab', 'truehosts')
 MOST_PROCESSORS = 8
 """More would wait for the databases, or for memory."""
 CLOUD_TIMEOUT_S = 900
@@ -58,7 +58,7 @@ def pytest_xdist_auto_num_workers(config):
     paths = [config.invocation_params.dir / arg.partition('::')[0]
              for arg in config.args]
     tiers = {'all' if path == ROOT else tier_of(path) for path in paths}
-    if tiers & {'executable', 'packaging', 'lab', 'all'}:
+    if tiers & {'executable', 'packaging', 'lab', 'truehosts', 'all'}:
         return 0
     processors = min(MOST_PROCESSORS, int(os.environ.get(
         'NOVA_PETS_PROCESSORS') or len(os.sched_getaffinity(0))))
@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(config, items):
     others = []
     for item in items:
         item.add_marker(getattr(pytest.mark, tier_of(item.path)))
-        if tier_of(item.path) in ('functional', 'lab'):
+        if tier_of(item.path) in ('functional', 'lab', 'truehosts'):
             item.add_marker(pytest.mark.timeout(CLOUD_TIMEOUT_S))
         wanted = [str(version) for mark in item.iter_markers('nova')
                   for version in mark.args]

@@ -6,7 +6,8 @@ processes by kill -9, and is read back as Off only when none of them is left;
 power on starts them again. A file ``bmc_HOST`` beside the machines makes a
 BMC misbehave in one of MOODS; each answer that is not as it should be leaves
 a line in ``bmc_misbehaved``. No mood says Off of a machine that is on: with
-one witness of the power nobody could tell.
+one witness of the power nobody could tell. Only the negative control of a test
+wants that: DECEIVES.
 
     python -m nova_pets.tests.lab.bmc DIRECTORY --config FILE
 """
@@ -38,6 +39,9 @@ MOODS = {
     'stuck': 'is powering off for ever, and stays on',
     'stale': 'reads on although it was switched off',
 }
+DECEIVES = 'deceives'
+"""Does nothing, and says from then on that it did: as one that is wired to
+another machine."""
 SLOW_S = 5
 LATE_S = 12
 """Longer than [pets_fencing] query_timeout."""
@@ -51,6 +55,7 @@ class Machines:
         self.directory = pathlib.Path(directory)
         self.truth = machine.Truth(self.directory / 'truth')
         self.processes = processes.Processes(self.directory)
+        self._said = {}
         self._locks = {name: threading.Lock() for name in self.truth.names}
         self._asked = {name: itertools.count() for name in self.truth.names}
 
@@ -110,6 +115,15 @@ class Machines:
             for name in self.processes.of_host(host):
                 self.processes.start(name)
 
+    def power(self, host):
+        """Return what it says of the power of its machine."""
+        if self.mood(host) == DECEIVES and host in self._said:
+            return self._said[host]
+        return self.truth.facts(host).power
+
+    def deceive(self, host, power):
+        self._said[host] = power
+
 
 def misbehaved(directory):
     return pathlib.Path(directory) / 'bmc_misbehaved'
@@ -124,12 +138,15 @@ def install(machines):
         host = self._get(identity)['name']
         mood = machines.suffer(host, is_read=True)
         return {'garbage': 'Undecided', 'stuck': 'PoweringOff',
-                'stale': 'On'}.get(
-            mood, _WORDS[machines.truth.facts(host).power])
+                'stale': 'On'}.get(mood, _WORDS[machines.power(host)])
 
     def set_power_state(self, identity, state):
         host = self._get(identity)['name']
         if machines.suffer(host, is_read=False) in ('lies', 'stuck'):
+            return
+        if machines.mood(host) == DECEIVES:
+            machines.deceive(host, machine.ON if 'On' in state
+                             else machine.OFF)
             return
         # A BMC answers first; the state is to be read back.
         order = machines.power_on if 'On' in state else machines.power_off

@@ -8,8 +8,8 @@ time.sleep() of Python 3.11 when it leaves the monotonic clock alone.
 """
 
 import pathlib
-import shutil
-import subprocess
+
+from nova_pets.tests.lab import preload
 
 VARIABLE = 'NOVA_PETS_LAB_CLOCK'
 _SOURCE = r"""
@@ -71,23 +71,12 @@ time_t time(time_t *where)
 """ % {'variable': VARIABLE}
 
 
-class NoCompiler(Exception):
-    """The library cannot be made here."""
-
-
 def library(directory: pathlib.Path) -> pathlib.Path:
-    """Compile the library into the directory, once; return its path."""
-    made = directory / 'clock.so'
-    if made.exists():
-        return made
-    if shutil.which('gcc') is None:
-        raise NoCompiler('gcc (package gcc, with libc6-dev) is not installed')
-    done = subprocess.run(
-        ['gcc', '-shared', '-fPIC', '-O1', '-o', str(made), '-x', 'c', '-',
-         '-ldl'], input=_SOURCE, text=True, capture_output=True)
-    if done.returncode:
-        raise NoCompiler(f'gcc: {done.stderr[:500]}')
-    return made
+    """Compile the library into the directory, once; return its path.
+
+    :raises preload.NoCompiler: it cannot be made.
+    """
+    return preload.library(directory / 'clock.so', _SOURCE)
 
 
 def environ(made: pathlib.Path, path: pathlib.Path) -> dict[str, str]:

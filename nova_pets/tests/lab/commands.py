@@ -10,13 +10,14 @@ import time
 
 from nova_pets.tests.lab import chaos
 from nova_pets.tests.lab import checker
-from nova_pets.tests.lab import clock
 from nova_pets.tests.lab import deeds
 from nova_pets.tests.lab import ground
 from nova_pets.tests.lab import link
 from nova_pets.tests.lab import plan as plan_module
+from nova_pets.tests.lab import preload
 from nova_pets.tests.lab import rest
 from nova_pets.tests.lab import up as up_module
+from nova_pets.tests.lab.truehost import deeds as truehost_deeds
 
 
 class Wrong(Exception):
@@ -37,11 +38,16 @@ def main(argv=None) -> int:
         plan = plan_module.load(directory)
         if plan is None:
             raise Wrong(f'no lab is up in {directory}')
-        return globals()[f'_{arguments.verb}'](deeds.Lab(plan), arguments)
+        return globals()[f'_{arguments.verb}'](deeds_of(plan), arguments)
     except (Wrong, ground.Missing, up_module.Failed,
-            plan_module.Other, rest.Refused, clock.NoCompiler) as error:
+            plan_module.Other, rest.Refused, preload.NoCompiler) as error:
         print(f'lab: {error}', file=sys.stderr)
         return 1
+
+
+def deeds_of(plan: plan_module.Plan) -> deeds.Lab:
+    return truehost_deeds.TrueLab(plan) if plan.has_true_hosts else \
+        deeds.Lab(plan)
 
 
 def _parser():
@@ -60,6 +66,8 @@ def _parser():
                     help='of each nova-scheduler (%(default)s)')
     up.add_argument('--report-interval', type=int, default=2,
                     help='seconds between two heartbeats (%(default)s)')
+    up.add_argument('--true-hosts', action='store_true',
+                    help='namespaces with libvirt and guests (root)')
     wild = verbs.add_parser(
         'chaos', help='bring one up, let seeded faults strike it, judge')
     wild.add_argument('--seed', type=int, default=None,
@@ -75,15 +83,18 @@ def _parser():
     verbs.add_parser('status', help='processes, hosts and guests as they are')
     verbs.add_parser('check', help='what ran where, ever: was it right?')
     for verb, text in (
-            ('kill', 'kill -9 a process; a host: it hangs, its BMC works'),
-            ('pause', 'SIGSTOP a process with its workers'),
+            ('kill', 'kill -9 a process; a host: it hangs, its BMC works; '
+             'a true host: all of it'),
+            ('pause', 'SIGSTOP a process with its workers; a true host: it '
+             'stands still'),
             ('resume', 'SIGCONT it'),
             ('start', 'start a process again; a host: it is well again')):
         one = verbs.add_parser(verb, help=text)
         one.add_argument('names', nargs='+', metavar='NAME')
     cut = verbs.add_parser('partition', help='cut or stall a way')
     cut.add_argument('client', help='a process, or * for all')
-    cut.add_argument('service', choices=['database', 'broker'])
+    cut.add_argument('service', choices=['database', 'broker', 'network'],
+                     help='network: the cable of a true host')
     cut.add_argument('mode', choices=link.MODES)
     return parser
 
@@ -105,7 +116,7 @@ def _up(directory, arguments):
         directory, cells=arguments.cells, computes=arguments.computes,
         schedulers=arguments.schedulers, workers=arguments.workers,
         report_interval_s=arguments.report_interval,
-        database=arguments.database)
+        database=arguments.database, has_true_hosts=arguments.true_hosts)
     up_module.Up(plan, _say).run()
     print(f'logs and all else: {directory}')
     return 0
@@ -145,9 +156,7 @@ def _status(lab, arguments):
               f'{lab.processes.pid(name) or ""}')
     for host in lab.truth.names:
         facts = lab.truth.facts(host)
-        guests = ', '.join(
-            f'{guest["name"]} {guest["state"]}'
-            for guest in facts.guests.values()) or 'no guests'
+        guests = ', '.join(lab.guests(host)) or 'no guests'
         print(f'{host:16} power {facts.power}'
               f'{", cut off" if facts.is_cut_off else ""}: {guests}')
     return 0
@@ -179,13 +188,11 @@ def _kill(lab, arguments):
 
 
 def _pause(lab, arguments):
-    return _each(lab, arguments, lambda name: lab.processes.signal(
-        name, signal.SIGSTOP))
+    return _each(lab, arguments, lab.pause)
 
 
 def _resume(lab, arguments):
-    return _each(lab, arguments, lambda name: lab.processes.signal(
-        name, signal.SIGCONT))
+    return _each(lab, arguments, lab.resume)
 
 
 def _start(lab, arguments):
@@ -195,7 +202,9 @@ def _start(lab, arguments):
 
 
 def _partition(lab, arguments):
-    known = {'*', *lab.plan.clients[arguments.service]}
+    known = {'*', *(lab.plan.clients[arguments.service]
+                    if arguments.service != 'network' else
+                    lab.plan.hosts if lab.plan.has_true_hosts else [])}
     if arguments.client not in known:
         raise Wrong(f'{arguments.client} has no way to the '
                     f'{arguments.service}; there are '

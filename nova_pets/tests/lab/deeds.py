@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -36,7 +37,7 @@ class Lab:
 
     def another(self) -> 'Lab':
         """Return one for another thread."""
-        result = Lab(self.plan)
+        result = type(self)(self.plan)
         result.cloud = self.cloud.another()
         return result
 
@@ -69,12 +70,22 @@ class Lab:
         """Let this share of all service reports of nova-compute get lost."""
         (self.truth.directory / 'lost_heartbeats').write_text(str(share))
 
+    def set_bmc_mood(self, host: str, mood: str) -> None:
+        """Let its BMC misbehave, see bmc.py; '': it works."""
+        (self.truth.directory / f'bmc_{host}').write_text(mood)
+
     # -- processes and ways ---------------------------------------------------
 
     def start_late(self, name: str, seconds: int) -> None:
         """Start a process that takes so much longer to come up."""
         self.processes.start(name, prefix=(
             'sh', '-c', f'sleep {seconds}; exec "$@"', 'late'))
+
+    def pause(self, name: str) -> None:
+        self.processes.signal(name, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self.processes.signal(name, signal.SIGCONT)
 
     def partition(self, client: str, service: str, mode: str) -> None:
         """Do this to the way of a client (or ``*``) to a service."""
@@ -91,7 +102,7 @@ class Lab:
         """Let all nova-schedulers have clocks that step_clock() can step,
         in this life and the next ones.
 
-        :raises clock.NoCompiler: nothing is changed.
+        :raises preload.NoCompiler: nothing is changed.
         """
         made = clock.library(self.plan.directory)
         specs = self.processes.specs
@@ -106,7 +117,7 @@ class Lab:
     def start_with_own_clock(self, name: str) -> None:
         """Start a process whose wall clock step_clock() can step.
 
-        :raises clock.NoCompiler: nothing is started.
+        :raises preload.NoCompiler: nothing is started.
         """
         made = clock.library(self.plan.directory)
         self.step_clock(name, 0)
@@ -136,6 +147,11 @@ class Lab:
         return self.plan.directory / f'{name}.clock'
 
     # -- looking --------------------------------------------------------------
+
+    def guests(self, host: str) -> list[str]:
+        """Say what runs on a host, a line each."""
+        return [f'{guest["name"]} {guest["state"]}'
+                for guest in self.truth.facts(host).guests.values()]
 
     def pets(self, *words: str) -> tuple[int, str]:
         """Run ``nova-manage pets WORDS``; return exit code and output."""

@@ -32,12 +32,12 @@ def fill_keystone(plan: plan_module.Plan, cloud: rest.Cloud) -> None:
                  interface=interface, url=plan.url(name) + path)
 
 
-def fill_glance(cloud: rest.Cloud) -> None:
-    """One image, of one byte: the hypervisors do not look into it."""
+def fill_glance(cloud: rest.Cloud, content: bytes = b'\0') -> None:
+    """One image; hypervisors that are none do not look into it."""
     image = cloud.ask('glance', 'POST', '/v2/images', {
         'name': rest.IMAGE, 'disk_format': 'raw', 'container_format': 'bare',
         'visibility': 'public'})['id']
-    cloud.ask('glance', 'PUT', f'/v2/images/{image}/file', data=b'\0',
+    cloud.ask('glance', 'PUT', f'/v2/images/{image}/file', data=content,
               headers={'Content-Type': 'application/octet-stream'})
 
 

@@ -118,13 +118,24 @@ class Truth:
             facts.is_cut_off = is_cut_off
             note(cut_off=is_cut_off)
 
+    def note(self, host: str, **what) -> None:
+        """Write a line that changes nothing here: of somebody who saw
+        it."""
+        with self._lock():
+            self._append(host, [what])
+
     # -- files ----------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _lock(self):
+        with (self.directory / 'lock').open('a') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextlib.contextmanager
     def _change(self, host):
         lines = []
-        with (self.directory / 'lock').open('a') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._lock():
             facts = self.facts(host)
             before = dataclasses.asdict(self.facts(host))
             yield facts, lambda **what: lines.append(what)

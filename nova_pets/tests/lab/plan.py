@@ -16,6 +16,8 @@ import tempfile
 
 import sqlalchemy as sa
 
+from nova_pets.tests.lab.truehost import network
+
 DEFAULT_DIRECTORY = pathlib.Path(tempfile.gettempdir()) / 'nova-pets-lab'
 SERVERS = {
     'mysql': os.environ.get('NOVA_PETS_TEST_MYSQL',
@@ -51,6 +53,8 @@ class Plan:
     workers: int
     report_interval_s: int
     password: str
+    has_true_hosts: bool
+    """Namespaces with libvirt and guests in them, see truehost/."""
     ports: dict[str, int]
     """Of the services; of the links as database.CLIENT and broker.CLIENT."""
 
@@ -97,6 +101,8 @@ class Plan:
 
     def address(self, host: str) -> str:
         number = self.hosts.index(host) + 1
+        if self.has_true_hosts:
+            return network.HOST % number
         return ADDRESS % (1 + number // 200, number % 200 or 200)
 
     def database(self, name: str, client: str | None) -> str:
@@ -114,10 +120,16 @@ class Plan:
     def transport(self, vhost: str, client: str) -> str:
         user = self.broker.split('//')[1].split('@')[0]
         port = self.ports[f'broker.{client}']
-        return f'rabbit://{user}@127.0.0.1:{port}/{self.prefix}_{vhost}'
+        return (f'rabbit://{user}@{self._reached(client)}:{port}/'
+                f'{self.prefix}_{vhost}')
 
-    def url(self, service: str) -> str:
-        return f'http://127.0.0.1:{self.ports[service]}'
+    def url(self, service: str, client: str | None = None) -> str:
+        """Return where this client finds a service; None: a person."""
+        return f'http://{self._reached(client)}:{self.ports[service]}'
+
+    def _reached(self, client):
+        return network.CONTROLLER if self.has_true_hosts and \
+            client in self.hosts else '127.0.0.1'
 
     def save(self) -> None:
         path = self.directory / FILE
@@ -163,12 +175,12 @@ def _read(directory):
 
 def make(directory: pathlib.Path, *, cells: int, computes: int,
          schedulers: int, workers: int, report_interval_s: int,
-         database: str) -> Plan:
+         database: str, has_true_hosts: bool = False) -> Plan:
     plan = Plan(
         directory=directory, prefix=prefix_of(directory),
         server=SERVERS[database], broker=BROKER, cells=cells,
         computes=computes, schedulers=schedulers, workers=workers,
-        report_interval_s=report_interval_s,
+        report_interval_s=report_interval_s, has_true_hosts=has_true_hosts,
         password=secrets.token_urlsafe(12), ports={})
     names = [*APIS, 'bmc', 'witness']
     for service, clients in plan.clients.items():

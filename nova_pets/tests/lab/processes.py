@@ -30,6 +30,7 @@ class Processes:
         """Say what there is: name -> argv, env (besides ours) and host.
 
         ``host`` is the machine that it dies with; None: none.
+        ``before_kill`` is a command that is run then, if there is one.
         """
         for part in ('pids', 'logs'):
             (self.directory / part).mkdir(exist_ok=True)
@@ -97,6 +98,10 @@ class Processes:
         pid = self.pid(name)
         if pid is None:
             return
+        before = self.specs[name].get('before_kill')
+        if before:
+            subprocess.run(before, stdin=subprocess.DEVNULL,
+                           capture_output=True)
         deadline = time.monotonic() + END_S
         while _is_group_alive(pid) and time.monotonic() < deadline:
             with contextlib.suppress(ProcessLookupError):
@@ -123,6 +128,18 @@ def _stat(pid):
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text.rpartition(')')[2].split()
+
+
+def is_gone(pid: int) -> bool:
+    """Return whether a process is no more; a zombie is none."""
+    found = _stat(pid)
+    return found is None or found[0] in 'ZX'
+
+
+def is_still(pid: int) -> bool:
+    """Return whether a process is stopped, or gone."""
+    found = _stat(pid)
+    return found is None or found[0] in 'TtZX'
 
 
 def _began(pid):

@@ -109,6 +109,8 @@ class Settings:
                 'transport_url': plan.transport(plan.cell_of(name), name),
                 'my_ip': plan.address(name),
                 'compute_driver': identities.DRIVER}
+            if plan.has_true_hosts:
+                self._true_host(name, groups)
         elif plan.conductors.get(name) in plan.cell_names:
             cell = plan.conductors[name]
             groups['DEFAULT']['transport_url'] = plan.transport(cell, name)
@@ -124,6 +126,33 @@ class Settings:
         for group, options in self._extra.items():
             groups[group] = {**groups.get(group, {}), **options}
         return write(self._etc / name / 'nova.conf', groups)
+
+    def _true_host(self, name, groups):
+        """nova-compute with libvirt, and guests on shared storage.
+
+        :param groups: are changed.
+        """
+        groups['DEFAULT'] |= {
+            'compute_driver': 'libvirt.LibvirtDriver',
+            'instances_path': self._plan.directory / 'instances',
+            'force_raw_images': False}
+        # virt_type is in a file of its own: it takes a while to find out.
+        groups['libvirt'] = {'cpu_mode': 'none', 'images_type': 'raw'}
+        # Without sudo: it is root.
+        groups['nova_sys_admin'] = {
+            'helper_command': f'{sys.prefix}/bin/privsep-helper '
+                              f'--config-file {self._etc}/{name}/nova.conf'}
+        for group, service in (('glance', 'glance'),
+                               ('placement', 'placement'),
+                               ('neutron', 'neutron')):
+            groups[group]['endpoint_override'] = self._plan.url(service, name)
+
+    def virtualization(self, kind: str) -> None:
+        write(self.virtualization_path, {'libvirt': {'virt_type': kind}})
+
+    @property
+    def virtualization_path(self) -> pathlib.Path:
+        return self._etc / 'virtualization.conf'
 
     def _common(self, name):
         plan = self._plan
@@ -141,10 +170,10 @@ class Settings:
             'database': dict(POOL),
             'oslo_concurrency': {'lock_path': state / 'locks'},
             'keystone_authtoken': self._authtoken(),
-            'service_user': {**self._password(),
+            'service_user': {**self._password(name),
                              'send_service_user_token': True},
-            'placement': {**self._password(), 'region_name': REGION},
-            'neutron': {**self._password(), 'region_name': REGION,
+            'placement': {**self._password(name), 'region_name': REGION},
+            'neutron': {**self._password(name), 'region_name': REGION,
                         'endpoint_override': plan.url('neutron')},
             'glance': {'region_name': REGION},
             'cinder': {'os_region_name': REGION},
@@ -225,9 +254,9 @@ class Settings:
     def _log(self, name):
         return {'log_file': self._plan.directory / 'logs' / f'{name}.log'}
 
-    def _password(self):
+    def _password(self, client=None):
         return {'auth_type': 'password',
-                'auth_url': self._plan.url('keystone') + '/v3',
+                'auth_url': self._plan.url('keystone', client) + '/v3',
                 'username': USER, 'password': self._plan.password,
                 'project_name': 'service', 'user_domain_name': 'Default',
                 'project_domain_name': 'Default'}

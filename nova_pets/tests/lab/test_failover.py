@@ -13,6 +13,7 @@ import pytest
 from nova_pets.tests import conftest as tiers
 from nova_pets.tests.lab import checker
 from nova_pets.tests.lab import clock
+from nova_pets.tests.lab import preload
 from nova_pets.tests.lab import story as story_module
 
 STORM_S = int(os.environ.get('NOVA_PETS_LAB_STORM_S', '20'))
@@ -119,7 +120,7 @@ def own_clocks(lab):
     """All nova-schedulers started again, with clocks that can be stepped."""
     try:
         clock.library(lab.plan.directory)
-    except clock.NoCompiler as error:
+    except preload.NoCompiler as error:
         tiers.require('lab', str(error))
     for name in lab.plan.scheduler_names:
         lab.processes.kill(name)

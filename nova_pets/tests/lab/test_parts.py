@@ -25,6 +25,7 @@ from nova_pets.tests.lab import checker
 from nova_pets.tests.lab import clock
 from nova_pets.tests.lab import link
 from nova_pets.tests.lab import machine
+from nova_pets.tests.lab import preload
 from nova_pets.tests.lab import processes
 
 DEADLINE_S = 60
@@ -204,7 +205,7 @@ for seconds in 3600, -3600, 0:
 def test_a_step_of_the_clock_is_one_and_nothing_else(tmp_path):
     try:
         made = clock.library(tmp_path)
-    except clock.NoCompiler as error:
+    except preload.NoCompiler as error:
         tiers.require('lab', str(error))
     (tmp_path / 'ahead').write_text('0')
     told = subprocess.run(

@@ -30,6 +30,10 @@ from nova_pets.tests.lab import plan as plan_module
 from nova_pets.tests.lab import processes
 from nova_pets.tests.lab import rest
 from nova_pets.tests.lab import settings
+from nova_pets.tests.lab.truehost import guest
+from nova_pets.tests.lab.truehost import host as truehost
+from nova_pets.tests.lab.truehost import locks
+from nova_pets.tests.lab.truehost import network
 
 BIN = pathlib.Path(sys.prefix) / 'bin'
 DEADLINE_S = 240
@@ -68,8 +72,8 @@ class Up:
         self._configure()
         self.say('databases and virtual hosts')
         ground.make(plan)
-        for name in ('link.database', 'link.broker', 'wire', 'bmc',
-                     'neutron'):
+        for name in ('link.database', 'link.broker', 'bmc', 'neutron',
+                     *self._ground_of_hosts()):
             self.processes.start(name)
         self._wait('the links', lambda: all(
             _listens(plan.ports[f'{service}.{client}'])
@@ -79,13 +83,15 @@ class Up:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             for done in [pool.submit(self._keystone),
                          pool.submit(self._nova_tables),
+                         pool.submit(self._virtualization),
                          pool.submit(self._placement_and_glance)]:
                 done.result()
         self.say('conductors, schedulers, computes, APIs')
         for name in self.processes.specs:
             self.processes.start(name)
         self._wait('glance', lambda: self._answers('glance'))
-        identity.fill_glance(self.cloud)
+        identity.fill_glance(self.cloud, *(
+            [guest.image()] if plan.has_true_hosts else []))
         self._wait('the API of nova', lambda: self._answers('api'))
         identity.fill_nova(self.cloud)
         self._wait('the computes', self._all_report)
@@ -118,14 +124,36 @@ class Up:
         for host in plan.hosts:
             (directory / host / 'compute_id').write_text(
                 identities.node(host))
+            if plan.has_true_hosts:
+                truehost.lay_out(directory / host, identities.systems(
+                    plan.hosts)[host])
+        if plan.has_true_hosts:
+            (directory / 'instances').mkdir()
+            locks.library(directory)
+
+    def _ground_of_hosts(self):
+        """Start what has to be there first; return what else is needed."""
+        if not self.plan.has_true_hosts:
+            return ('wire',)
+        self.processes.start(network.PROCESS)
+        self._wait('the network of the hosts',
+                   network.made(self.plan.directory).exists)
+        return ('forwarder', 'watcher')
+
+    def _virtualization(self):
+        if self.plan.has_true_hosts:
+            kind = guest.kind(self.plan.directory)
+            self._settings.virtualization(kind)
+            self.say(f'guests run with {kind}')
 
     def _specs(self):
         plan, settings_ = self.plan, self._settings
         specs = {}
 
-        def add(name, *argv, host=None, **env):
+        def add(name, *argv, host=None, before_kill=(), **env):
             specs[name] = {
                 'argv': [str(one) for one in argv], 'host': host,
+                'before_kill': before_kill,
                 'env': {'PYTHONPATH': _path(), **{
                     key: str(value) for key, value in env.items()}}}
 
@@ -141,10 +169,20 @@ class Up:
                 'link', plan.directory / 'links.json', service, host, port,
                 *(f'{client}={plan.ports[f"{service}.{client}"]}'
                   for client in plan.clients[service])))
-        add('wire', *own('wire', plan.directory / 'truth',
-                         plan.ports['witness'],
-                         *(f'{host}={plan.address(host)}'
-                           for host in plan.hosts)))
+        if plan.has_true_hosts:
+            add(network.PROCESS, *network.holder(plan.directory))
+            add('forwarder', *own(
+                'truehost.forwarder', plan.directory,
+                *(port for name, port in plan.ports.items()
+                  if name != 'witness')))
+            # The judge may not blink because others are busy.
+            add('watcher', 'nice', '-n', '-10', *own(
+                'truehost.watcher', plan.directory))
+        else:
+            add('wire', *own('wire', plan.directory / 'truth',
+                             plan.ports['witness'],
+                             *(f'{host}={plan.address(host)}'
+                               for host in plan.hosts)))
         add('bmc', *own('bmc', plan.directory, '--config', settings_.bmc(
             identities.systems(plan.hosts))))
         for name, module in _WSGI.items():
@@ -154,14 +192,26 @@ class Up:
             add(name, *own('wsgi', f'{module}:application',
                            plan.ports[name]),
                 **{f'OS_{project.upper()}_CONFIG_DIR': os.path.dirname(path)})
+        way = network.inside(plan.directory) if plan.has_true_hosts else ()
         for names, command in (
                 (plan.conductors, (BIN / 'nova-conductor',)),
-                (plan.scheduler_names, (BIN / 'nova-scheduler',)),
-                (plan.hosts, own('compute'))):
+                (plan.scheduler_names, (*way, BIN / 'nova-scheduler'))):
             for name in names:
-                add(name, *command, '--config-file', settings_.nova(name),
-                    host=name if name in plan.hosts else None)
+                add(name, *command, '--config-file', settings_.nova(name))
+        for host in plan.hosts:
+            self._add_host(add, host, own)
         return specs
+
+    def _add_host(self, add, host, own):
+        plan, conf = self.plan, self._settings.nova(host)
+        if not plan.has_true_hosts:
+            add(host, *own('compute'), '--config-file', conf, host=host)
+            return
+        add(host, *truehost.command(
+            plan.directory, host, plan.address(host), plan.ports['witness'],
+            (BIN / 'nova-compute', '--config-file', conf, '--config-file',
+             self._settings.virtualization_path)),
+            host=host, before_kill=network.unplug(plan.directory, host))
 
     # -- steps ----------------------------------------------------------------
 
