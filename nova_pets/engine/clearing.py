@@ -93,8 +93,9 @@ class Settler:
         view = dataclasses.replace(view, row=row)
 
         def decide(found: settling.Findings) -> settling.Step:
-            return verifying.next_step(row, found, snap, policy,
-                                       view.state_s, self._task_s(row, found))
+            return verifying.next_step(
+                row, found, snap, policy, view.state_s,
+                self._task_s(row, found), view.attempts)
 
         _, step = self._steps(view, decide)
         if isinstance(step, settling.Wait):

@@ -7,8 +7,10 @@ its host may have rebooted, and nova-compute destroys the guest and the
 allocations of an evacuation that was only requested (W17), or writes ERROR
 over it (W22). Only the answer of its host counts.
 
-Nothing of it can run elsewhere: this state is reached from PENDING alone,
-where every attempt is settled. Nothing that its owner stopped is started:
+This state is reached from PENDING alone, where every attempt is settled; but
+one that arrived may have been forgotten by the cell since, so whoever it went
+to, or holds room for it, is asked first, and a guest that runs there is
+adopted. Nothing that its owner stopped is started:
 the start is for an instance that nova calls ACTIVE and that has no guest.
 Nova stops by itself what it finds shut down after a reboot of its host: that
 is started again. Where a user stopped it, a person is asked, whose retry
@@ -19,6 +21,7 @@ import typing
 
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
+from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import instance_states
 from nova_pets.planning import settling
@@ -26,10 +29,16 @@ from nova_pets.planning import settling
 _RESTARTING = 'restoring_power'
 
 
+_HAS_ARRIVED = (states.Outcome.SUCCEEDED, states.Outcome.ADOPTED)
+
+
 def next_step(recovery: records.Recovery, found: settling.Findings,
-              policy: policy_model.Policy, state_s: float) -> settling.Step:
+              snap: snapshot.Snapshot, policy: policy_model.Policy,
+              state_s: float, attempts: tuple[records.Attempt, ...] = ()
+              ) -> settling.Step:
     """Return the next step for an instance that exists.
 
+    :param attempts: all of the recovery.
     :param state_s: seconds in VERIFYING by the engine's clock.
     """
     instance = found.trace.instance
@@ -39,7 +48,9 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
                                f'on {instance.host}')
     if policy.mode is not states.Mode.ACT:
         return _wait(recovery, 'observe mode: nothing is started')
-    step = _row(recovery, found) or _guest(recovery, found)
+    step = (_row(recovery, found) or
+            _elsewhere(recovery, attempts, found, snap, policy, state_s) or
+            _guest(recovery, found))
     if step is None:
         if recovery.reason == _RESTARTING:
             return settling.Finish('verified', 'restarted_at_home',
@@ -83,9 +94,29 @@ def _row(recovery: records.Recovery, found: settling.Findings
         return settling.ReadAllocations()
     if recovery.source not in found.allocations:
         return settling.Allocate(recovery.source)
-    leaked = sorted(found.allocations - {recovery.source})
-    if leaked and recovery.attempts:
-        return settling.RemoveAllocations(leaked[0])
+    return None
+
+
+def _elsewhere(recovery: records.Recovery,
+               attempts: tuple[records.Attempt, ...],
+               found: settling.Findings, snap: snapshot.Snapshot,
+               policy: policy_model.Policy, state_s: float
+               ) -> settling.Step | None:
+    """Return what is still to be done about other hosts that may run it,
+    None: nobody does."""
+    if not recovery.attempts:
+        return None
+    assert found.allocations is not None  # nosec: _row has read them
+    leaked = found.allocations - {recovery.source}
+    arrived = {attempt.destination for attempt in attempts
+               if attempt.destination and attempt.outcome in _HAS_ARRIVED}
+    for host in sorted(leaked | arrived - {recovery.source}):
+        step = settling.settle_host(recovery, None, host, found, snap,
+                                    policy, state_s)
+        if step is not None:
+            return step
+        if host in leaked:
+            return settling.RemoveAllocations(host)
     return None
 
 

@@ -331,7 +331,7 @@ def _as_read(instance: observations.Instance) -> dict[str, typing.Any]:
             'task_state': instance.task_state}
 
 
-def _settle_host(recovery: records.Recovery,
+def settle_host(recovery: records.Recovery,
                  attempt: records.Attempt | None, host: str,
                  found: Findings, snap: snapshot.Snapshot,
                  policy: policy_model.Policy, state_s: float
@@ -416,7 +416,7 @@ def _clean(recovery: records.Recovery,
             recovery, attempts, found.trace) |
             safety.hosts_of_lost(recovery, attempt, found.trace, snap) |
             _reached(recovery, attempts, attempt, found.trace)):
-        step = _settle_host(recovery, attempt, host, found, snap, policy,
+        step = settle_host(recovery, attempt, host, found, snap, policy,
                             state_s)
         if step is not None:
             return step

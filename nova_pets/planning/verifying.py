@@ -23,9 +23,11 @@ _ASKED = ('powering-off', 'powering-on')
 
 def next_step(recovery: records.Recovery, found: settling.Findings,
               snap: snapshot.Snapshot, policy: policy_model.Policy,
-              state_s: float, task_s: float = 0.0) -> settling.Step:
+              state_s: float, task_s: float = 0.0,
+              attempts: tuple[records.Attempt, ...] = ()) -> settling.Step:
     """Return the next step for a VERIFYING recovery.
 
+    :param attempts: all of the recovery.
     :param state_s: seconds in VERIFYING by the engine's clock.
     :param task_s: seconds since it was first seen in its task_state.
     """
@@ -38,7 +40,8 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
                 snap, instance.host) in watching.DEAD_DESTINATION):
             return settling.Finish('left_again', 'odd_records',
                                    f'nova says {instance.host}')
-        return returning.next_step(recovery, found, policy, state_s)
+        return returning.next_step(recovery, found, snap, policy, state_s,
+                                   attempts)
     if instance.host == recovery.source or instance.host is None:
         return settling.Finish('left_again', 'odd_records',
                                f'nova says {instance.host} again')

@@ -14,6 +14,8 @@ from nova_pets.simulator import run
 SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 
 FAILED_ONCE = {
+    10100206: 'I1: a cell forgot that a pet had arrived, and its source came '
+              'back and was up: the pet was started there, too (2026-11-30)',
     1011056: 'L1: a host that a person powered on for want of room was '
              'powered off again while it booted, over and over (2026-11-30)',
     3001693: 'I8: a person had forced an evacuation just before its source '

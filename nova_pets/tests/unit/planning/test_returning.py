@@ -25,14 +25,16 @@ def guest(answer):
 
 
 def step(found=None, state_s=5.0, recovery=None, migrations=(),
-         policy=samples.POLICY, **instance):
+         policy=samples.POLICY, attempts=(), other=H.UP, **instance):
     findings = settling.Findings(samples.trace(*migrations, **instance),
                                  **(found or {}))
     row = samples.recovery(R.VERIFYING, **{
         'destination': 'host1', 'reason': 'source_returned',
         **(recovery or {})})
-    return verifying.next_step(row, findings, samples.snap(), policy,
-                               state_s)
+    snap = samples.snap(samples.host_view(state=H.UP),
+                        samples.host_view('host2', state=other))
+    return verifying.next_step(row, findings, snap, policy, state_s,
+                               attempts=attempts)
 
 
 @pytest.mark.parametrize('values, expected', [
@@ -82,6 +84,9 @@ def test_it_ends(values, expected):
     ({}, settling.ReadAllocations()),
     ({'found': {'allocations': frozenset()}}, settling.Allocate('host1')),
     ({'found': {'allocations': frozenset({'host1', 'host2'})},
+      'recovery': {'attempts': 1}}, settling.Probe('host2')),
+    ({'found': {'allocations': frozenset({'host1', 'host2'}),
+                'guests': {'host2': G.NOT_RUNNING}},
       'recovery': {'attempts': 1}}, settling.RemoveAllocations('host2')),
     # A migration that a person began may hold room elsewhere.
     ({'found': {'allocations': frozenset({'host1', 'host2'})}},
@@ -92,6 +97,47 @@ def test_it_ends(values, expected):
 ])
 def test_the_row_is_mended_first(values, expected):
     assert step(**values) == expected
+
+
+def went(outcome=states.Outcome.SUCCEEDED, destination='host2'):
+    return samples.attempt(outcome=outcome, destination=destination)
+
+
+NOT_THERE = settling.Probe('host1')
+ELSEWHERE = {
+    'it arrived there': ((went(),), {}, {}, settling.Probe('host2')),
+    'it was adopted there': ((went(states.Outcome.ADOPTED),), {}, {},
+                             settling.Probe('host2')),
+    'and does not run there':
+        ((went(),), {'host2': G.NOT_RUNNING}, {}, NOT_THERE),
+    'and that is not known':
+        ((went(),), {'host2': G.UNREACHABLE}, {},
+         settling.Wait('probe_unreachable', 'on host2')),
+    'and its host is down':
+        ((went(),), {}, {'other': H.DOWN},
+         settling.Wait('destination_down', 'host2 is down', 'host2')),
+    'and its host is off':
+        ((went(),), {}, {'other': H.FENCED}, settling.Tombstone('host2')),
+    'it failed there': ((went(states.Outcome.FAILED),), {}, {}, NOT_THERE),
+    'it went nowhere': ((went(destination=None),), {}, {}, NOT_THERE),
+    'it came home': ((went(destination='host1'),), {}, {}, NOT_THERE),
+}
+
+
+@pytest.mark.parametrize('attempts, guests, values, expected',
+                         ELSEWHERE.values(), ids=ELSEWHERE)
+def test_who_may_run_it_is_asked_before_it_is_restarted(
+        attempts, guests, values, expected):
+    """Seed 10100206: the cell forgot that it had arrived, and its source
+    came back: it was started there, too."""
+    assert step({**HOME, 'guests': guests}, attempts=attempts,
+                recovery={'attempts': 1}, **values) == expected
+
+
+def test_what_runs_where_it_arrived_is_adopted_there():
+    found = step({**HOME, 'guests': {'host2': G.RUNNING}},
+                 attempts=(went(),), recovery={'attempts': 1})
+    assert (found.destination, found.vm_state) == ('host2', 'active')
 
 
 def test_a_restart_is_written_down_before_it_begins():
