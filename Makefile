@@ -9,6 +9,7 @@
 #   make tiers TIERS="unit db"  some tiers only
 #   make -j3 -O test            tiers beside each other, as CI does
 #   make lab ARGS=...           a cloud of separate processes: up, down, kill ...
+#   make bench [ARGS=...]       the stopwatch on such a cloud; ARGS=--help
 #   make tier-lab               a failure and storms on such a cloud
 #   make chaos [ARGS=...]       ten minutes of seeded faults on such a cloud
 #   make tier-truehosts         failures of hosts that run guests (root)
@@ -78,7 +79,7 @@ endef
 
 .PHONY: demo test lint tiers $(TIERS:%=tier-%) tier-lab lab chaos \
     lab-in-venv tier-lab-in-venv tier-truehosts tier-truehosts-in-venv venv \
-    mutants constraints genconfig clean
+    bench bench-in-venv mutants constraints genconfig clean
 
 demo: $(RUN_STAMP) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.demo $(ARGS)
@@ -141,6 +142,12 @@ chaos:
 LAB_NEEDS = $(LAB_STAMP)
 lab-in-venv: $(LAB_NEEDS) $(OWN_STAMP)
 	@$(BIN)/python -m nova_pets.tests.lab $(ARGS)
+
+bench:
+	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) bench-in-venv
+
+bench-in-venv: $(LAB_STAMP) $(OWN_STAMP)
+	@$(BIN)/python -m nova_pets.tests.bench.stopwatch $(ARGS)
 
 tier-lab:
 	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) tier-lab-in-venv
