@@ -5,6 +5,8 @@ Chooses contexts and says what could not be done; the work is in the modules
 beside this one. One door serves any number of threads.
 """
 
+import math
+import threading
 import time
 
 import nova.context
@@ -25,6 +27,9 @@ from nova_pets.compute import tags
 from nova_pets.compute import writer
 
 
+CONDUCTOR_FRESH_S = 2.0
+
+
 class NovaDoor(base.ComputeDoor):
     """
     :param auth_groups: sections with the credentials of evacuations, in
@@ -41,6 +46,8 @@ class NovaDoor(base.ComputeDoor):
         self._cells = cells.Cells()
         self._calls = evacuation.Calls(cast_retries)
         self._conductor_timeout_s = conductor_timeout_s
+        self._conductor_answered_at = -math.inf
+        self._conductor_lock = threading.Lock()
         self.audits = audit.NovaAuditDoor(self._cells)
 
     def auth_problem(self) -> str | None:
@@ -144,12 +151,22 @@ class NovaDoor(base.ComputeDoor):
             writer.update_instance(self._cells.context(cell_uuid), uuid,
                                    expected, values)
 
+    def _has_conductor(self):
+        """Whether one answers, or has a moment ago: of many evacuations at
+        once not each asks."""
+        with self._conductor_lock:
+            asked_at = time.monotonic()
+            if asked_at - self._conductor_answered_at > CONDUCTOR_FRESH_S:
+                if not self.conductor_answers(self._conductor_timeout_s):
+                    return False
+                self._conductor_answered_at = asked_at
+            return True
+
     def evacuate(self, cell_uuid, uuid, request_id, on_shared_storage,
                  target_stopped):
         try:
             identity = self._identity.context(request_id)
-            if self._conductor_timeout_s and not self.conductor_answers(
-                    self._conductor_timeout_s):
+            if self._conductor_timeout_s and not self._has_conductor():
                 raise exception.EvacuateRefused(
                     uuid=uuid, found='no conductor answers')
         except exception.NovaUnavailable as error:

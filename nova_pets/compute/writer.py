@@ -10,7 +10,6 @@ import contextlib
 
 from nova import exception as nova_exc
 from nova import objects
-from nova.db.main import api as main_db
 from nova.db.main import models
 from oslo_utils import timeutils
 from oslo_utils import uuidutils
@@ -40,12 +39,16 @@ def instance_conflicts(uuid: str):
 def update_instance(cctxt, uuid: str, expected: dict, values: dict) -> None:
     """Write ``values`` where every column of ``expected`` fits.
 
-    Nova's own compare-and-swap: one UPDATE with the expectations in its
-    WHERE, so it also holds against writers it knows nothing of.
+    Nova's own compare-and-swap without the rows that it reads before and
+    after: one UPDATE with the expectations in its WHERE, so it also holds
+    against writers it knows nothing of.
     """
-    with instance_conflicts(uuid):
-        main_db.instance_update_and_get_original(
-            cctxt, uuid, dict(values), expected=dict(expected))
+    statement = sa.update(INSTANCE).where(
+        INSTANCE.uuid == uuid, INSTANCE.deleted == 0, *matches(expected)
+    ).values(updated_at=timeutils.utcnow(), **values)
+    with cells.writing(cctxt) as session:
+        if _written(session, statement) != 1:
+            raise _changed(session, uuid, expected)
 
 
 def matches(expected: collections.abc.Mapping):

@@ -80,23 +80,33 @@ check always passes, so there set it only if all hosts use the same pool.
 ]
 
 RECOVERY = [
-    cfg.IntOpt('parallel_per_host', default=8, min=1, max=1000, help="""
+    cfg.IntOpt('parallel_per_host', default=32, min=1, max=1000, help="""
 Most evacuations in flight per failed host.
 
-The others wait, highest priority first. More is quicker until conductor,
-placement or the storage is the limit; then builds run into their timeouts and
-have to be tried again.
+The others wait, highest priority first. They build on as many destinations as
+there are, so more is quicker until the storage is the limit; then builds run
+into their timeouts and have to be tried again. Smaller where few hosts are
+left to receive them.
 
 Related options:
 
 * ``[pets] parallel`` limits all hosts together.
+* ``[pets] parallel_requests`` limits those that no destination has yet.
 """),
-    cfg.IntOpt('parallel', default=32, min=1, max=10000, help="""
+    cfg.IntOpt('parallel', default=128, min=1, max=10000, help="""
 Most evacuations in flight in the whole cloud.
 
 Related options:
 
 * ``[pets] parallel_per_host`` should not be larger.
+"""),
+    cfg.IntOpt('parallel_requests', default=8, min=1, max=10000, help="""
+Most evacuations in the whole cloud that no destination has yet.
+
+That is what conductors, schedulers and placement work on at a time; an
+evacuation that builds counts no more. More is not quicker once they are busy:
+requests then wait in their queues, where priority does not count, and choose
+their hosts from what was true when all began.
 """),
     cfg.FloatOpt('backoff_first', default=2.0, min=0.1, max=3600, help="""
 Wait after the first failed attempt of a recovery. Unit: seconds.

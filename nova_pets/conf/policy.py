@@ -43,6 +43,7 @@ OPTION_OF = {
     'power_on_wait_s': ('pets_fencing', 'power_on_wait'),
     'parallel_per_host': ('pets', 'parallel_per_host'),
     'parallel': ('pets', 'parallel'),
+    'parallel_requests': ('pets', 'parallel_requests'),
     'scheduling_timeout_s': ('pets', 'scheduling_timeout'),
     'locate_after_s': ('pets', 'locate_after'),
     'building_alarm_s': ('pets', 'building_alarm'),

@@ -184,8 +184,9 @@ class Store(abc.ABC):
         source while not known to be clean (FencedHostFilter)."""
 
     @abc.abstractmethod
-    def in_flight_by_destination(self) -> dict[str, int]:
-        """Open attempts per known destination (spread weigher)."""
+    def in_flight_by_destination(self) -> dict[str | None, int]:
+        """Open attempts per destination; None: not known yet (spread
+        weigher)."""
 
     # -- controls ------------------------------------------------------------
 

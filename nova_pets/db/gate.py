@@ -189,11 +189,10 @@ class GateRows:
                 unclean.add(reached)
         return sorted(unclean)
 
-    def in_flight_by_destination(self) -> dict[str, int]:
+    def in_flight_by_destination(self) -> dict[str | None, int]:
         statement = (
             sa.select(ATTEMPTS.c.destination, sa.func.count())
-            .where(ATTEMPTS.c.outcome == _OPEN,
-                   ATTEMPTS.c.destination.is_not(None))
+            .where(ATTEMPTS.c.outcome == _OPEN)
             .group_by(ATTEMPTS.c.destination))
         found = self._run.read('attempts',
                                lambda conn: conn.execute(statement).all())

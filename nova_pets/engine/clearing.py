@@ -31,8 +31,8 @@ LOG = logging.getLogger(__name__)
 STEPS = 60
 """Clean-up steps in one run; more would be a loop, and the next cycle goes
 on anyway."""
-AGAIN_S = 1.0
-"""Pause before a waiting settling or verifying looks again."""
+LOCATE_AGAIN_S = 1.0
+"""Pause before a destination that no allocation names is looked for again."""
 PROBE_S = 10.0
 
 _AT_ONCE = frozenset({'destination_down', 'not_taken', 'foreign_evacuation',
@@ -56,7 +56,7 @@ class Settler:
         hosts = sorted(self._door.allocated_hosts(view.row.instance_uuid) -
                        {view.row.source})
         if len(hosts) != 1:
-            self._quiet(view)
+            self._quiet(view, LOCATE_AGAIN_S)
             return
         row = self._rows.claim(view.row)
         new = machine.advance_recovery(
@@ -83,7 +83,7 @@ class Settler:
         attempt = view.open_attempt
         if isinstance(step, settling.Wait):
             self._rows.show_wait(row, step)
-            self._quiet(view)
+            self._quiet(view, step.again_s)
         elif isinstance(step, settling.Finish):
             self._finish_settling(row, attempt, step, found, view, policy)
 
@@ -100,15 +100,14 @@ class Settler:
         _, step = self._steps(view, decide)
         if isinstance(step, settling.Wait):
             self._rows.show_wait(row, step)
-            self._quiet(view)
+            self._quiet(view, step.again_s)
         elif isinstance(step, settling.Finish):
             changes = ({'destination': step.destination}
                        if step.destination else {})
             self._rows.step(row, None, step.event, step.reason, step.detail,
                             **changes)
 
-    def _quiet(self, view: snapshot.RecoveryView,
-               pause_s: float = AGAIN_S) -> None:
+    def _quiet(self, view: snapshot.RecoveryView, pause_s: float) -> None:
         self._memory.quiet(('recovery', view.row.id),
                            self._clock.monotonic() + pause_s)
 

@@ -29,11 +29,13 @@ from nova_pets.engine import outages
 from nova_pets.engine import ports
 from nova_pets.engine import standing
 from nova_pets.engine import tagging
+from nova_pets.model import actions
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import planner
+from nova_pets.planning import safety
 
 LOG = logging.getLogger(__name__)
 
@@ -130,6 +132,7 @@ class Engine:
             raise
 
     def _turn(self) -> float:
+        started = self._clock.monotonic()
         self._check_schema()
         mode, why_mode = self._mode_now()
         if mode is not self._mode_said:
@@ -144,7 +147,7 @@ class Engine:
         stored = self._store.snapshot()
         self.standing.watch_peers(stored.engines)
         if not self.standing.has_slot:
-            return self._pace(policy)
+            return self._pace(policy, started)
         snap = self._collector.collect(self.standing.id, stored, policy)
         if snap.is_sane:
             self._outages.worked(observes=True)
@@ -162,13 +165,19 @@ class Engine:
         if self._is_first(stored):
             self._housekeeping(stored, policy)
         self._is_troubled = any(
-            view.row.state not in _CALM for view in snap.hosts.values()
-        ) or any(view.row.state in states.TRANSIENT
-                 for view in snap.recoveries)
+            view.row.state not in _CALM and
+            (view.row.state is not H.FENCED or
+             safety.may_own(view.row.owner, snap))
+            for view in snap.hosts.values()
+        ) or any(view.row.state in states.TRANSIENT and
+                 planner.is_mine(view, snap) for view in snap.recoveries)
         self._report = self._describe(
             snap, plan.waits, why_mode, stored,
             hearsay.alive(snap, policy))
-        return self._pace(policy)
+        if any(isinstance(action, actions.MoveRecovery) and
+               action.event == 'source_proven' for action in plan.actions):
+            return 0.0  # their attempts begin in the next cycle
+        return self._pace(policy, started)
 
     def _let_peers_try(self, snap: snapshot.Snapshot,
                        stored: snapshot.StoreSnapshot,
@@ -204,10 +213,14 @@ class Engine:
             return 0.0
         return self.standing.idle_pause_s(engines)
 
-    def _pace(self, policy: policy_model.Policy) -> float:
-        if self._is_troubled:
-            return policy.active_interval_s
-        return min(policy.idle_interval_s, policy.report_interval_s / 4)
+    def _pace(self, policy: policy_model.Policy, started: float) -> float:
+        """Quick while there is something that I may move, but with pauses as
+        long as the cycles: others work on these processors, too."""
+        slow_s = min(policy.idle_interval_s, policy.report_interval_s / 4)
+        if not self._is_troubled:
+            return slow_s
+        took_s = self._clock.monotonic() - started
+        return max(policy.active_interval_s, min(took_s, slow_s))
 
     def _is_first(self, stored: snapshot.StoreSnapshot) -> bool:
         """The lowest slot does what one engine is enough for; if it dies,

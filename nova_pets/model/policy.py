@@ -77,10 +77,12 @@ class Policy:
     power_on_wait_s: float = 900.0
     """From power-on to a heartbeat, before people are told."""
     # recovery
-    parallel_per_host: int = 8
+    parallel_per_host: int = 32
     """Attempts in flight per failed host."""
-    parallel: int = 32
+    parallel: int = 128
     """Attempts in flight in all."""
+    parallel_requests: int = 8
+    """Of these: attempts that no destination has yet."""
     scheduling_timeout_s: float = 180.0
     """Without any news and without anybody to blame."""
     locate_after_s: float = 5.0

@@ -20,6 +20,12 @@ from nova_pets.planning import safety
 
 R = states.RecoveryState
 
+_ASKING = frozenset({R.REQUESTING, R.SCHEDULING})
+"""No destination has it yet: conductors, schedulers and placement work."""
+
+QUEUED_SHOWN_S = 5.0
+"""Most wait for a place only for a moment: not each has to say so."""
+
 _FOR_AN_EPOCH = frozenset({
     states.ControlKind.CONFIRM_FENCED, states.ControlKind.FENCE,
     states.ControlKind.RELEASE, states.ControlKind.APPROVAL})
@@ -45,7 +51,7 @@ def plan(snap: snapshot.Snapshot, policy: policy_model.Policy
     ordered = sorted(snap.recoveries, key=lambda view: (
         not view.row.urgent, -view.row.priority, view.row.id or 0))
     for view in ordered:
-        if _is_mine(view, snap):
+        if is_mine(view, snap):
             planned += recoveries.plan_recovery(view, snap, policy)
         elif view.row.owner == snap.me and not view.is_busy:
             # Each would wait for the other for ever.
@@ -56,7 +62,7 @@ def plan(snap: snapshot.Snapshot, policy: policy_model.Policy
     return actions.Plan(tuple(planned), tuple(_waits(snap, policy)))
 
 
-def _is_mine(view: snapshot.RecoveryView, snap: snapshot.Snapshot) -> bool:
+def is_mine(view: snapshot.RecoveryView, snap: snapshot.Snapshot) -> bool:
     """I may own the row, and no other living engine drives its host.
 
     One engine drives all recoveries of one failed host: the limits per host
@@ -94,23 +100,27 @@ def _begin(ordered: list[snapshot.RecoveryView], snap: snapshot.Snapshot,
            policy: policy_model.Policy, moved: set[int]
            ) -> list[actions.Action]:
     """Begin attempts of READY recoveries: by priority, within the limits
-    per failed host and in all."""
+    per failed host, in all, and for what no destination has yet."""
     in_flight = collections.Counter(
         view.row.source for view in snap.recoveries
         if view.row.state in states.IN_FLIGHT)
     total = sum(in_flight.values())
+    asking = sum(view.row.state in _ASKING for view in snap.recoveries)
     planned: list[actions.Action] = []
     for view in ordered:
         row = view.row
         if (row.state is not R.READY or view.is_busy or
-                not _is_mine(view, snap) or row.id in moved or
+                not is_mine(view, snap) or row.id in moved or
                 view.trace is None or view.trace.instance is None or
                 view.open_attempt is not None):
             continue
         why_not = recoveries.why_not_begin(view, snap, policy)
         if why_not is None and (
                 in_flight[row.source] >= policy.parallel_per_host or
-                total >= policy.parallel):
+                total >= policy.parallel or
+                asking >= policy.parallel_requests):
+            if view.state_s < QUEUED_SHOWN_S:
+                continue
             why_not = ('queued', '')
         if why_not:
             if why_not[0] not in ('proof_stale', 'witness_due'):
@@ -121,6 +131,7 @@ def _begin(ordered: list[snapshot.RecoveryView], snap: snapshot.Snapshot,
         if isinstance(begun[0], actions.BeginAttempt):
             in_flight[row.source] += 1
             total += 1
+            asking += 1
     return planned
 
 

@@ -35,6 +35,8 @@ class Wait:
     detail: str = ''
     host: str | None = None
     """The host that has to be proven off first."""
+    again_s: float = 1.0
+    """When to look again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from nova_pets.planning import safety
 from nova_pets.planning import settling
 from nova_pets.planning import watching
 
+WATCH_EVERY_S = 5.0
+"""A look costs placement and the cell some reads for every instance."""
+
 _ASKED = ('powering-off', 'powering-on')
 
 
@@ -76,7 +79,11 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
     if leaked:
         return settling.RemoveAllocations(leaked[0])
     if state_s < policy.verify_watch_s:
-        return settling.Wait('arrived', f'on {instance.host}')
+        # All is well. What a late message may still do is found when the
+        # watch ends, and mended then.
+        return settling.Wait(
+            'arrived', f'on {instance.host}',
+            again_s=min(policy.verify_watch_s - state_s, WATCH_EVERY_S))
     return settling.Finish('verified', 'recovered', f'on {instance.host}',
                            destination=instance.host)
 

@@ -117,12 +117,11 @@ class GateRows:
                 unclean.add(attempt.destination)
         return sorted(unclean)
 
-    def in_flight_by_destination(self) -> dict[str, int]:
+    def in_flight_by_destination(self) -> dict[str | None, int]:
         return dict(collections.Counter(
             attempt.destination
             for attempt in self._database.attempts.values()
-            if attempt.outcome is states.Outcome.OPEN
-            and attempt.destination is not None))
+            if attempt.outcome is states.Outcome.OPEN))
 
 
 def _open_attempts(database: memory_database.MemoryDatabase,

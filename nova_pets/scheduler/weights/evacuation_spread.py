@@ -11,6 +11,12 @@ The weights are not normalized: each evacuation in flight takes as much from
 a host as another weigher with a multiplier of 1.0 can give it at most, so
 that many evacuations at once cannot all find the same emptiest host. (The
 host that failed the last attempt is EvacuationGateFilter's affair.)
+
+Requests that are scheduled at the same time, in whatever process, do not see
+each other's choice. So each begins to count at another host, by the number of
+its attempt: the further a host is from there, the less it weighs, and the
+less so the fewer requests are without a destination. One that is alone is
+weighed by what is in flight only.
 """
 
 import nova.conf
@@ -45,14 +51,27 @@ class EvacuationSpreadWeigher(weights.BaseHostWeigher):
         if request.evacuation(weight_properties) is None:
             return [0.0] * len(weighed_obj_list)
         in_flight = self._in_flight()
+        turns = self._turns(weighed_obj_list, weight_properties,
+                            in_flight.get(None, 0))
         with picks.present() as recent:
             result = [
                 -float(in_flight.get(weighed.obj.host, 0) +
-                       recent.count(weighed.obj.host))
+                       recent.count(weighed.obj.host) +
+                       turns[weighed.obj.host])
                 for weighed in weighed_obj_list]
             recent.add(request.request_id(weight_properties),
                        self._favourite(weighed_obj_list, result))
         return result
+
+    def _turns(self, weighed_obj_list, spec_obj, without_destination):
+        """How far each host is from where this request begins to count."""
+        if CONF.pets_scheduler.evacuation_spread_weight_multiplier < 0:
+            without_destination = 0  # they are to stack
+        hosts = sorted({weighed.obj.host for weighed in weighed_obj_list})
+        first = request.recall(spec_obj).view.attempt.id
+        return {host: min((number - first) % len(hosts),
+                          max(without_destination - 1, 0))
+                for number, host in enumerate(hosts)}
 
     def _favourite(self, weighed_obj_list, own_weights):
         """The host that Nova will take, if this is the last weigher and

@@ -288,7 +288,8 @@ def test_unsettled_attempts_are_counted_per_destination(store, me):
             ('host3', 'failed'), (None, 'open'), ('host4', 'succeeded')]:
         samples.begun(store, me, {'destination': destination,
                                   'outcome': states.Outcome(outcome)})
-    assert store.in_flight_by_destination() == {'host2': 2, 'host3': 1}
+    assert store.in_flight_by_destination() == {'host2': 2, 'host3': 1,
+                                                None: 1}
 
 
 @pytest.mark.sql('counts statements')

@@ -187,7 +187,7 @@ def test_defaults_together_have_no_problem(load, tmp_path):
 @pytest.mark.parametrize('text, words', [
     ('[pets]\nclaim_ttl = 6\n', 'claim_ttl is 6 s'),
     ('[pets]\nactive_interval = 3\n', 'active_interval is 3 s'),
-    ('[pets]\nparallel = 4\n', 'parallel_per_host is 8'),
+    ('[pets]\nparallel = 4\n', 'parallel_per_host is 32'),
     ('[pets]\nbackoff_first = 400\n', 'backoff_first is 400 s'),
     ('[pets]\ntenant_settings = ha, ha:prio\n', "names 'ha:prio'"),
     ('[pets_detection]\ndown_heartbeats = 2\n', 'down_heartbeats is 2'),

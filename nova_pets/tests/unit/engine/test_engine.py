@@ -129,6 +129,35 @@ def test_observe_mode_touches_nothing_and_says_what_it_would_do(make_world):
                for wait in row.report.get('waits', ()))
 
 
+def test_who_has_nothing_to_move_keeps_the_slow_pace(make_world):
+    """A peer that only watches another's recoveries does not poll."""
+    world = make_world()
+    world.boot('db1')
+    engines = [world.engine('a'), world.engine('b')]
+    world.drive(engines, lambda: world.clock.now >= 1010.0)
+    world.crash('host1')
+    world.drive(engines, lambda: _state(world, 'host1') == 'fenced')
+    owner = world.store().host('host1').owner
+    pauses = {one.standing.id == owner: one.cycle() for one in engines}
+    assert pauses[True] <= 0.3
+    assert pauses[False] == 0.5
+
+
+def test_what_is_proven_begins_without_a_pause(make_world):
+    world = make_world()
+    world.boot('db1')
+    engine = world.engine()
+    world.drive([engine], lambda: world.clock.now >= 1010.0)
+    world.crash('host1')
+    world.drive([engine], lambda: _state(world, 'host1') == 'fenced')
+    while True:
+        pause_s = engine.cycle()
+        if any(row.state is R.READY for row in world.store().recoveries()):
+            break
+        world.tick(pause_s)
+    assert pause_s == 0
+
+
 def test_two_engines_never_do_the_same_twice(make_world):
     world = make_world()
     for number in range(6):

@@ -132,11 +132,17 @@ def test_a_stale_proof_is_no_news():
 
 def test_a_full_host_queues_with_a_reason():
     snap = samples.snap(fenced(), recoveries=[
-        ready(1), samples.recovery_view(
+        ready(1, state_s=9.0), samples.recovery_view(
             R.BUILDING, row={'id': 2, 'instance_uuid': 'i2'}, found=None,
             attempts=[samples.attempt(recovery_id=2)])])
     [held] = plan(snap, parallel_per_host=1)
     assert (held.key, held.reason) == (1, 'queued')
+
+
+def test_a_short_wait_for_a_place_is_not_told():
+    """A line for each of many pets would delay the others."""
+    snap = samples.snap(fenced(), recoveries=[ready(state_s=4.0)])
+    assert not plan(snap, parallel=0)
 
 
 def test_what_waits_for_a_person_takes_no_place():

@@ -254,6 +254,16 @@ def test_priority_first_then_the_oldest_and_never_above_the_limit():
     assert begun(views, samples.policy_with(parallel=1)) == [4]
 
 
+def test_what_no_destination_has_yet_is_limited_by_itself():
+    views = [ready(number) for number in range(20, 24)]
+    policy = samples.policy_with(parallel_requests=3)
+    assert begun(views, policy) == [20, 21, 22]
+    for state in (R.REQUESTING, R.SCHEDULING):
+        assert begun([*views, flying(state)], policy) == [20, 21]
+    for state in (R.BUILDING, R.VERIFYING):
+        assert begun([*views, flying(state)], policy) == [20, 21, 22]
+
+
 @pytest.mark.parametrize('snap', [
     {'is_sane': False},
     {'controls': (samples.control(C.PAUSE, 'all', ''),)},

@@ -218,15 +218,15 @@ def test_what_a_refused_request_left_is_cleaned_where_it_arrived(
 
 
 def verify(found=None, state_s=60.0, recovery=None, migrations=(),
-           **instance):
+           policy=samples.POLICY, **instance):
     values = {'host': 'host2'}
     values.update(instance)
     findings = settling.Findings(samples.trace(*migrations, **values),
                                  **(found or {}))
     row = samples.recovery(states.RecoveryState.VERIFYING,
                            destination='host2', **(recovery or {}))
-    return verifying.next_step(row, findings, samples.snap(),
-                               samples.POLICY, state_s)
+    return verifying.next_step(row, findings, samples.snap(), policy,
+                               state_s)
 
 
 CLEAN = {'allocations': frozenset({'host1', 'host2'})}
@@ -236,7 +236,8 @@ STOPPED = {'original_vm_state': 'stopped',
 
 @pytest.mark.parametrize('values, expected', [
     ({'found': CLEAN}, 'verified'),
-    ({'found': CLEAN, 'state_s': 1.0}, settling.Wait('arrived', 'on host2')),
+    ({'found': CLEAN, 'state_s': 1.0},
+     settling.Wait('arrived', 'on host2', again_s=4.0)),
     ({}, settling.ReadAllocations()),
     ({'found': {'allocations': frozenset({'host1', 'host2', 'host3'})}},
      settling.RemoveAllocations('host3')),
@@ -265,6 +266,13 @@ def test_verifying(values, expected):
         assert found.event == expected
     else:
         assert found == expected
+
+
+def test_a_long_watch_is_looked_at_now_and_then():
+    found = verify(found=CLEAN, state_s=1.0,
+                   policy=samples.policy_with(verify_watch_s=60.0))
+    assert found.again_s == verifying.WATCH_EVERY_S
+    assert verify(task_state='powering-off').again_s == 1.0
 
 
 @pytest.mark.parametrize('task', ['powering-off', 'powering-on'])

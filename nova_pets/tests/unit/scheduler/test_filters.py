@@ -33,12 +33,13 @@ def passing(filter_, spec, host_states):
     return [found.host for found in filter_.filter_all(host_states, spec)]
 
 
-def evacuation(request_id=fakes.OURS, **recovery):
+def evacuation(request_id=fakes.OURS, attempt_id=9, **recovery):
     """A request of an attempt, as the gate leaves it."""
     spec = fakes.spec(request_id=request_id)
     request.remember(spec, fakes.view(
         host=H.FENCED, recovery=fakes.recovery(**recovery),
-        attempt=fakes.attempt(request_id, gate=states.Gate.CONSUMED)), True)
+        attempt=fakes.attempt(request_id, id=attempt_id,
+                              gate=states.Gate.CONSUMED)), True)
     return spec
 
 
@@ -325,9 +326,35 @@ def test_many_threads_choose_evenly(store, monkeypatch):
     assert {chosen.count(host) for host in chosen} == {10}
 
 
+def _of_a_wave(count, store):
+    """Where attempts begun together go: each is scheduled in a process of
+    its own, and none is known to have a destination."""
+    store.in_flight = {None: count}
+    first = []
+    for number in range(count):
+        picks._by_process.clear()
+        first.append(weigh(
+            evacuation(f'req-{number}', attempt_id=100 + number),
+            'host1', 'host2', 'host3', totals={'host1': 0.5})[0])
+    return first
+
+
+def test_requests_at_once_in_other_processes_do_not_herd(store):
+    assert sorted(_of_a_wave(6, store)) == ['host1', 'host1', 'host2',
+                                            'host2', 'host3', 'host3']
+
+
+def test_one_that_is_alone_goes_where_nova_has_it(store):
+    store.in_flight = {None: 1}
+    for number in range(3):
+        picks._by_process.clear()
+        assert weigh(evacuation(f'req-{number}', attempt_id=number),
+                     'host1', 'host2', totals={'host1': 0.5})[0] == 'host1'
+
+
 def test_a_negative_multiplier_stacks(store, option):
     option('pets_scheduler', 'evacuation_spread_weight_multiplier', -1.0)
-    store.in_flight = {'host2': 1}
+    store.in_flight = {'host2': 1, None: 3}
     first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2')[0]
              for n in range(3)]
     assert first == ['host2'] * 3
