@@ -138,7 +138,7 @@ class Chaos:
         story.round = drawn.number
         story.tell('round', f'{len(drawn.faults)} faults; a spawn takes '
                    f'{drawn.spawn_s} s')
-        self._people.settle(tuple(lab.plan.hosts))
+        self._settle()
         if not self._converge(CALM_S, 'before the faults'):
             return False
         (lab.truth.directory / 'spawn_delay').write_text(str(drawn.spawn_s))
@@ -149,7 +149,6 @@ class Chaos:
             time.sleep(0.2)
         story.tell('heal', 'all faults end')
         self._field.heal()
-        self._people.heal()
         began = time.monotonic()
         if not self._converge(BOUND_S, 'after the faults'):
             return False
@@ -160,6 +159,17 @@ class Chaos:
                    f'{sum(self._field.counts.values())} faults with effect '
                    'so far')
         return True
+
+    def _settle(self):
+        deadline = time.monotonic() + CALM_S
+        while True:
+            try:
+                self._people.settle(tuple(self._lab.plan.hosts))
+                return
+            except (rest.Refused, requests.RequestException):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(2)
 
     def _converge(self, seconds, when):
         """Let the operator and the owners work until all is well."""
@@ -172,7 +182,7 @@ class Chaos:
                     seen, self._people.wanted(), self._people.names())
                 if self._tail.twice:
                     break
-                if not found:
+                if not found and not self._people.is_any_untagged:
                     return True
                 self._operator.turn(status)
                 self._operator.audit(seen.servers, status)

@@ -2,11 +2,12 @@
 """The owners of the instances of a lab: what they want, do, and repeat.
 
 What an owner wants of a pet changes when Nova takes a request (2xx), and
-only then. Afterwards, when the faults are over, an owner who asked for
-something in this round looks whether it came to pass, and asks again: Nova
-loses requests of which it has told nobody. A pet whose owner did nothing is
-left alone, so that it counts as lost if it is not as it was. One thing more is
-done and counted: an orphan of a deleted instance is destroyed.
+only then; a deletion is asked for until it comes to pass. Afterwards, when
+the faults are over, an owner who asked for something in this round looks
+whether it came to pass, and asks again: Nova loses requests of which it has
+told nobody. A pet whose owner did nothing is left alone, so that it counts
+as lost if it is not as it was. One thing more is done and counted: an orphan
+of a deleted instance is destroyed.
 """
 
 import collections
@@ -57,6 +58,11 @@ class People:
     def names(self) -> dict[str, str]:
         return {pet.uuid: pet.name for pet in self.pets.values()} | self.gone
 
+    @property
+    def is_any_untagged(self) -> bool:
+        return any(pet.is_untagged and pet.wanted != chaos_judge.GONE
+                   for pet in self.pets.values())
+
     def settle(self, hosts: tuple[str, ...]) -> None:
         """Have all pets there again, and most of them running."""
         cloud = self._lab.cloud
@@ -91,14 +97,15 @@ class People:
                 booted.append(self.pets[name])
             servers = cloud.servers()
             for pet in list(booted):
-                if servers[pet.uuid]['status'] == 'ERROR':
-                    self._did('boot again', pet, servers[pet.uuid].get(
+                server = servers.get(pet.uuid, {'status': 'unknown'})
+                if server['status'] == 'ERROR':
+                    self._did('boot again', pet, server.get(
                         'fault', {}).get('message', 'ERROR'))
                     cloud.delete(pet.uuid)
                     self.gone[pet.uuid] = pet.name
                     booted.remove(pet)
                     del self.pets[pet.name]
-                elif servers[pet.uuid]['status'] == 'ACTIVE':
+                elif server['status'] == 'ACTIVE':
                     booted.remove(pet)
             if not booted and len(self.pets) == len(self._names) or (
                     time.monotonic() > deadline):
@@ -137,12 +144,13 @@ class People:
         # Asked, it may come to pass although the answer was lost.
         pet.is_touched = True
         if what == 'delete':
-            cloud.delete(pet.uuid)
+            # No way back: asked again until it is gone.
             pet.wanted = chaos_judge.GONE
             self.gone[pet.uuid] = pet.name
+            cloud.delete(pet.uuid)
         elif what == 'untag':
-            cloud.tag(pet.uuid, False)
             pet.is_untagged = True
+            cloud.tag(pet.uuid, False)
         else:
             action, body = {
                 'stop': ('os-stop', None), 'start': ('os-start', None),
@@ -166,10 +174,9 @@ class People:
         """It is nova-pets' now: it has failed meanwhile."""
         self._forced.discard(host)
 
-    def heal(self) -> None:
-        """Tag again what was untagged."""
+    def _tag_again(self):
         for pet in self.pets.values():
-            if pet.is_untagged:
+            if pet.is_untagged and pet.wanted != chaos_judge.GONE:
                 self._lab.cloud.tag(pet.uuid, True)
                 pet.is_untagged = False
 
@@ -179,6 +186,7 @@ class People:
              hosts_up: set[str]) -> None:
         """See to it that what was asked for comes to pass."""
         places = chaos_judge.running(seen.journal, seen.hosts)
+        self._tag_again()
         for host in self._forced & hosts_up:
             self.force(host, False)
         for pet in self.pets.values():
