@@ -2,6 +2,7 @@
 """One lab for the session: brought up, used by each test in turn, ended."""
 
 import importlib.util
+import os
 
 import pytest
 
@@ -9,6 +10,7 @@ from nova_pets.tests import conftest as tiers
 from nova_pets.tests.lab import plan as plan_module
 
 TIMINGS = 'lab timing'
+DATABASE = os.environ.get('NOVA_PETS_LAB_DATABASE', 'mysql')
 
 
 @pytest.fixture(scope='session')
@@ -24,7 +26,7 @@ def lab(tmp_path_factory, pytestconfig):
     directory = tmp_path_factory.mktemp('lab')
     plan = plan_module.make(
         directory, cells=2, computes=7, schedulers=3, workers=2,
-        report_interval_s=2, database='mysql')
+        report_interval_s=2, database=DATABASE)
 
     capture = pytestconfig.pluginmanager.getplugin('capturemanager')
 
