@@ -325,6 +325,13 @@ def test_a_request_without_an_attempt_is_settled():
     assert events(at(R.SCHEDULING)) == ['failed']
 
 
+def test_placement_is_not_asked_while_a_conductor_is_at_it():
+    view = at(R.SCHEDULING, OWN, state_s=10.0, found=samples.trace(
+        samples.migration(status='accepted'),
+        events=(samples.event(CONDUCTED, 'cond'),)))
+    assert not plan(view, policy=samples.policy_with(locate_after_s=5.0))
+
+
 CONDUCTED_IN_VAIN = {
     'young': (1.0, []), 'placement is asked': (10.0, ['LocateDestination']),
     'placement knew nothing for long': (700.0, ['scheduling_lost']),

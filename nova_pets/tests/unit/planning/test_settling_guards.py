@@ -270,6 +270,8 @@ def test_another_request_that_works_there_is_waited_for():
     assert beside(FORCED, mine=False, **NOT_THERE
                   ).reason == 'destination_building'
     assert isinstance(beside(FORCED, host2=G.RUNNING), settling.Wait)
+    assert isinstance(beside(FORCED, mine=False), settling.Wait), (
+        'it is not even asked yet')
 
 
 @pytest.mark.parametrize('other', [
