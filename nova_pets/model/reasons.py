@@ -277,6 +277,7 @@ REASONS: dict[str, Reason] = {
         'lives on its destination but could not be put right there',
         (_SHOW, _RETRY)),
     'restoring_power': Reason('its power state is being restored'),
+    'power_settled': Reason('its power is as its owner had it'),
     'control_ended': Reason('the request of an operator is done'),
     'control_set': Reason('an operator gave an order'),
     'tagged': Reason('its owner tagged it'),

@@ -7,6 +7,8 @@ leftover record of anybody that a late message or a returning source could
 act upon. Watched for a while before it counts as recovered.
 """
 
+import dataclasses
+
 from nova_pets.model import observations
 from nova_pets.model import policy as policy_model
 from nova_pets.model import records
@@ -21,6 +23,9 @@ from nova_pets.planning import watching
 WATCH_EVERY_S = 5.0
 """A look costs placement and the cell some reads for every instance."""
 
+_SETTLED = 'power_settled'
+"""The reason of a recovery whose instance was seen stopped, or running, as
+its owner had it; written where else it would be stopped or started again."""
 _ASKED = ('powering-off', 'powering-on')
 
 
@@ -67,7 +72,7 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
         if state_s >= policy.building_alarm_s:
             return settling.Finish('needs_operator', 'verify_failed',
                                    f'task_state {instance.task_state}')
-        return settling.Wait('arrived', f'task_state {instance.task_state}')
+        return _wait(recovery, f'task_state {instance.task_state}')
     power = _power(recovery, found, policy, state_s)
     if power is not None:
         return power
@@ -81,8 +86,9 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
     if state_s < policy.verify_watch_s:
         # All is well. What a late message may still do is found when the
         # watch ends, and mended then.
-        return settling.Wait(
-            'arrived', f'on {instance.host}',
+        return dataclasses.replace(
+            _wait(recovery, f'on {instance.host}',
+                  _is_power_ours(recovery)),
             again_s=min(policy.verify_watch_s - state_s, WATCH_EVERY_S))
     return settling.Finish('verified', 'recovered', f'on {instance.host}',
                            destination=instance.host)
@@ -119,7 +125,10 @@ def _leftover(recovery: records.Recovery, found: settling.Findings,
 def _power(recovery: records.Recovery, found: settling.Findings,
            policy: policy_model.Policy, state_s: float
            ) -> settling.Step | None:
-    """Return what brings power and vm_state to what the owner had."""
+    """Return what brings power and vm_state to what the owner had.
+
+    It was so once: what stops or starts it later is its owner again.
+    """
     instance = found.trace.instance
     assert instance is not None and instance.host is not None  # nosec
     if instance.vm_state == 'error':
@@ -134,12 +143,39 @@ def _power(recovery: records.Recovery, found: settling.Findings,
             return settling.Finish('needs_operator', 'verify_failed',
                                    f'vm_state error on {instance.host}, '
                                    f'its guest is {answer}')
-        return settling.Wait('arrived', f'guest {answer}')
+        return _wait(recovery, f'guest {answer}')
+    if recovery.reason == _SETTLED:
+        return None
     wants_stop = recovery.desired_power is states.DesiredPower.STOPPED
-    if wants_stop and instance.vm_state == 'active':
+    if (wants_stop and instance.vm_state == 'active' and
+            not _was_stopped(found.trace, instance.host)):
         return settling.ChangePower(states.DesiredPower.STOPPED)
     wants_start = (not wants_stop and
                    recovery.original_vm_state == 'stopped')
     if wants_start and instance.vm_state == 'stopped':
         return settling.ChangePower(states.DesiredPower.RUNNING)
     return None
+
+
+def _was_stopped(trace: observations.Trace, host: str) -> bool:
+    """Whether nova has stopped it there, as the end of its evacuation."""
+    for request in reversed(trace.actions):
+        there = [event for event in trace.events.get(request, ())
+                 if event.host == host]
+        if there:
+            return any(event.name == 'compute_stop_instance' and
+                       event.result == 'Success' for event in there)
+    return False
+
+
+def _is_power_ours(recovery: records.Recovery) -> bool:
+    """Whether _power would stop or start it."""
+    return (recovery.desired_power is states.DesiredPower.STOPPED or
+            recovery.original_vm_state == 'stopped')
+
+
+def _wait(recovery: records.Recovery, detail: str, is_settled: bool = False
+          ) -> settling.Wait:
+    """Keep the reason: it says whether power was as it should be."""
+    is_settled = is_settled or recovery.reason == _SETTLED
+    return settling.Wait(_SETTLED if is_settled else 'arrived', detail)

@@ -349,6 +349,77 @@ def test_what_is_looked_for_at_home_and_lives_elsewhere(host, state, event):
     assert event != 'left_again' or host in found.detail
 
 
+STOP, RUN = (settling.ChangePower(states.DesiredPower.STOPPED),
+             settling.ChangePower(states.DesiredPower.RUNNING))
+WAS_OFF = {'original_vm_state': 'stopped',
+           'desired_power': states.DesiredPower.STOPPED}
+TO_RUN = {**WAS_OFF, 'desired_power': states.DesiredPower.RUNNING}
+STOPPED_THERE = samples.event('compute_stop_instance', 'host2', 'Success')
+
+
+@pytest.mark.parametrize('recovery, vm_state, change', [
+    (WAS_OFF, 'active', STOP), (TO_RUN, 'stopped', RUN)],
+    ids=['started', 'stopped'])
+def test_what_its_owner_does_to_its_power_afterwards_stands(
+        recovery, vm_state, change):
+    """It was as it should be once."""
+    before = verify(recovery=recovery, vm_state=vm_state, found=ON_BOTH)
+    assert before == change
+    settled = {**recovery, 'reason': 'power_settled'}
+    for task_state in (None, 'powering-on'):
+        after = verify(recovery=settled, vm_state=vm_state, found=ON_BOTH,
+                       task_state=task_state)
+        assert after.reason == 'power_settled', 'and that is kept'
+    unwell = verify(recovery=settled, vm_state='error', found={
+        **ON_BOTH, 'guests': {'host2': G.NOT_RUNNING}})
+    assert unwell.reason == 'power_settled'
+
+
+@pytest.mark.parametrize('recovery, vm_state, reason', [
+    (WAS_OFF, 'stopped', 'power_settled'),
+    (TO_RUN, 'active', 'power_settled'),
+    ({'desired_power': states.DesiredPower.STOPPED}, 'stopped',
+     'power_settled'),
+    ({}, 'active', 'arrived')], ids=[
+        'is stopped', 'runs', 'is stopped, and ran', 'nobody would touch it'])
+def test_that_its_power_is_right_is_kept_where_it_matters(
+        recovery, vm_state, reason):
+    found = verify(recovery=recovery, vm_state=vm_state, found=ON_BOTH)
+    assert (type(found), found.reason) == (settling.Wait, reason)
+
+
+@pytest.mark.parametrize('events, stands', [
+    ((STOPPED_THERE,), True),
+    ((samples.event(COMPUTED, 'host2', 'Success'), STOPPED_THERE), True),
+    ((), False),
+    ((samples.event('compute_stop_instance', 'host3', 'Success'),), False),
+    ((samples.event('compute_stop_instance', 'host2', 'Error'),), False),
+    ((samples.event(COMPUTED, 'host2', 'Success'),), False)],
+    ids=['nova stopped it', 'and built it', 'nothing is known', 'elsewhere',
+         'it could not', 'it was not asked to'])
+def test_what_nova_has_stopped_was_started_by_its_owner(events, stands):
+    """Before anybody had looked at it there."""
+    found = verify(recovery=WAS_OFF, vm_state='active', found=ON_BOTH,
+                   events=events)
+    assert (found != STOP) is stands
+
+
+@pytest.mark.parametrize('newer, stands', [
+    ((samples.event(CONDUCTED, 'cond', 'Error'),), True),
+    ((samples.event(COMPUTED, 'host2', 'Success'),), False)],
+    ids=['it was refused', 'it built it anew'])
+def test_the_newest_request_that_reached_it_tells(newer, stands):
+    trace = dataclasses.replace(
+        samples.trace(host='host2', vm_state='active'),
+        actions=('req-1', 'req-2'),
+        events={'req-1': (STOPPED_THERE,), 'req-2': newer})
+    found = verifying.next_step(
+        samples.recovery(R.VERIFYING, destination='host2', **WAS_OFF),
+        settling.Findings(trace, **ON_BOTH),
+        samples.snap(samples.host_view('host2')), samples.POLICY, 1.0)
+    assert (found != STOP) is stands
+
+
 REFUSED = samples.event(CONDUCTED, 'cond', 'Error')
 
 TASKS = {
