@@ -34,6 +34,9 @@ LOG = logging.getLogger(__name__)
 
 H = states.HostState
 
+LOOK_AGAIN_S = 30.0
+"""After the device of a host that is up read off: its heartbeat will tell."""
+
 BOOTING_S = 5.0
 """How often the power of a host is read that somebody has switched on."""
 
@@ -259,7 +262,19 @@ class Executor:
             is_ready, detail = reading.is_working, reading.detail
         except exception.BindingsInvalid as error:
             is_ready, detail = False, str(error)
-        if row.fence_ready is is_ready:
+        else:
+            if not reading.is_off:
+                self._memory.saw_on(row.host)
+            elif self._memory.saw_off(row.host):
+                is_ready, detail = False, records.WRONG_DEVICE
+            else:
+                # It may have been switched off a moment ago.
+                self._memory.quiet(('fence', row.host),
+                                   self._clock.monotonic() + LOOK_AGAIN_S)
+                return
+        was_wrong = row.fence_detail == records.WRONG_DEVICE
+        if (row.fence_ready is is_ready and
+                was_wrong is (detail == records.WRONG_DEVICE)):
             return
         claimed = self._rows.claim(row)
         self._rows.write(claimed, dataclasses.replace(

@@ -52,6 +52,8 @@ class Memory:
         self._epochs: dict[str, dict[int, float]] = {}
         """{host: {epoch: when it was first seen down}}"""
         self._power_off_at: dict[str, float] = {}
+        self._off_counts: dict[str, int] = {}
+        """{host: its report_count when its power first read off in vain}"""
         self._since: dict[typing.Any, tuple[typing.Any, float]] = {}
         self._opened: dict[str, tuple[typing.Any, float]] = {}
         self._quiet_until: dict[tuple[str, typing.Any], float] = {}
@@ -224,6 +226,19 @@ class Memory:
         with self._lock:
             at = self._power_off_at.get(host)
             return None if at is None else now - at
+
+    def saw_off(self, host: str) -> bool:
+        """The power of a host that counts as up reads off: return whether its
+        heartbeat moved since the first such reading."""
+        with self._lock:
+            known = self._counts.get(host)
+            if known is None:
+                return False
+            return self._off_counts.setdefault(host, known[0]) != known[0]
+
+    def saw_on(self, host: str) -> None:
+        with self._lock:
+            self._off_counts.pop(host, None)
 
     # -- durations -----------------------------------------------------------
 

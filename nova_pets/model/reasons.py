@@ -63,6 +63,12 @@ REASONS: dict[str, Reason] = {
         (_CHECK, _RELEASE,
          'or power {host} off by hand: it is proven off anew then')),
     'proof_stale': Reason('its power has to be read again first'),
+    'wrong_device': Reason(
+        'its fencing device read off while it was up, so that it proves '
+        'nothing: mend the bindings, then fence it by hand, or look and '
+        'confirm', (
+            _CHECK, 'nova-manage pets fence {host} --reason "..."',
+            _CONFIRM)),
     'peer_sees_life': Reason(
         'another engine sees life of it, so it is not powered off: it is not '
         'reached from here', (_CHECK,)),

@@ -16,6 +16,11 @@ Json = dict[str, typing.Any]
 When = datetime.datetime | None
 
 
+WRONG_DEVICE = ('reads off while the host is up: it is the device of another '
+                'machine, or it lies')
+"""fence_detail of a host whose power no reading of its devices can prove."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Engine:
     """One engine: a worker process of some nova-scheduler."""

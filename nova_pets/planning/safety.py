@@ -61,6 +61,8 @@ def why_not_fence(view: snapshot.HostView, snap: snapshot.Snapshot,
         return judgement.reason
     if view.life_by_peer and not by_ladder:
         return 'peer_sees_life'
+    if view.row.fence_detail == records.WRONG_DEVICE:
+        return 'wrong_device'
     if snap.grace_s > 0:
         return 'starting'
     if snap.calm_s > 0:

@@ -24,6 +24,11 @@ class Result:
         self.evidence = {'detail': detail}
 
 
+ON = one_pet.Reading(False, True)
+OFF = one_pet.Reading(True, True)
+MUTE = one_pet.Reading(False, False)
+
+
 def silent(bench, seconds=60.0, word=samples.SILENT_TCP):
     """The host has been silent for so long, and a witness just said so."""
     bench.clock.now += seconds
@@ -270,9 +275,53 @@ def test_of_a_host_that_boots_the_power_is_only_learnt(reading):
                                                (False, 1)])
 def test_a_working_fence_is_written_when_it_is_news(known, generation):
     bench = one_pet.Bench(host_state=H.UP, host={'fence_ready': known})
+    bench.fencer.answers['read'] = ON
     bench.executor.check_fence(bench.host)
     assert bench.host.generation == generation
     assert bench.host.fence_ready is True
+
+
+def looked_at(bench, reading, count):
+    bench.memory.saw_services([bench.service(count)], one_pet.CELL,
+                              bench.clock.now, 999.0)
+    bench.fencer.answers['read'] = reading
+    bench.executor.check_fence(bench.host)
+
+
+def test_a_device_that_reads_off_while_its_host_lives_is_a_wrong_one():
+    """It may be that of another machine, whose being off would prove this
+    one off as soon as nobody reaches it."""
+    bench = one_pet.Bench(host_state=H.UP, host={'fence_ready': True})
+    looked_at(bench, OFF, 100)
+    assert bench.host.generation == 0
+    assert bench.memory.is_quiet(('fence', 'host1'), bench.clock.now + 29)
+    assert not bench.memory.is_quiet(('fence', 'host1'),
+                                     bench.clock.now + 30)
+    looked_at(bench, OFF, 101)
+    assert bench.host.fence_ready is False
+    assert bench.host.fence_detail == records.WRONG_DEVICE
+    generation = bench.host.generation
+    looked_at(bench, OFF, 102)
+    assert bench.host.generation == generation
+    looked_at(bench, MUTE, 103)
+    assert bench.host.fence_detail == 'as told'
+
+
+def test_a_host_that_was_switched_off_a_moment_ago_has_its_own_device():
+    bench = one_pet.Bench(host_state=H.UP, host={'fence_ready': True})
+    looked_at(bench, OFF, 100)
+    looked_at(bench, OFF, 100)
+    looked_at(bench, ON, 100)
+    looked_at(bench, OFF, 107)
+    assert bench.host.generation == 0
+
+
+def test_of_a_host_that_was_never_read_nothing_follows():
+    bench = one_pet.Bench(host_state=H.UP, host={'fence_ready': True})
+    bench.memory._counts.clear()
+    bench.fencer.answers['read'] = OFF
+    bench.executor.check_fence(bench.host)
+    assert bench.host.generation == 0
 
 
 # -- rows ---------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 
 from nova_pets.model import actions
 from nova_pets.model import policy as policy_model
+from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.planning import hosts
 from nova_pets.planning import planner
@@ -320,6 +321,21 @@ def test_no_action_names_another_generation():
         for action in plan(view):
             if not isinstance(action, actions.EndControl):
                 assert action.generation == 42
+
+
+# -- a device that read off while its host was up ----------------------------
+
+
+def test_a_wrong_device_powers_nothing_off_by_itself():
+    wrong = {'fence_ready': False, 'fence_detail': records.WRONG_DEVICE}
+    view = samples.host_view(state=H.DOWN, row=wrong)
+    assert told(plan(view)) == ['Hold wrong_device']
+    order = samples.control(C.FENCE)
+    assert told(plan(view, controls=(order,)))[0] == \
+        'FenceHost operator_fence'
+    mute = {'fence_ready': False, 'fence_detail': 'no answer'}
+    view = samples.host_view(state=H.DOWN, row=mute)
+    assert told(plan(view)) == ['FenceHost fence']
 
 
 # -- what other engines see ---------------------------------------------------
