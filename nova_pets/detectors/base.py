@@ -43,6 +43,9 @@ class Detector(abc.ABC):
     is_slow = False
     """Its answers take as long as a device likes: few are asked for at once,
     so that they keep no other witness waiting."""
+    looks_in_calm = True
+    """A witness of the machine looks at hosts that are up, too, now and then:
+    its silence means something where it saw the host before."""
     refresh_s: float | None = None
     """None: there is nothing to refresh."""
 

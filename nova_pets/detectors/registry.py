@@ -70,6 +70,7 @@ class Guarded(base.Detector):
         self.path = detector.path
         self.always = detector.always
         self.is_slow = detector.is_slow
+        self.looks_in_calm = detector.looks_in_calm
         self.refresh_s = detector.refresh_s
 
     def look(self, target: base.Target) -> base.Look:

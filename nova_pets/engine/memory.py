@@ -44,6 +44,9 @@ class Memory:
         """{cell: how many of its last reads came too late, one by one}"""
         self._words: dict[str, dict[str, _Word]] = {}
         """{host: {witness: its last word}}"""
+        self._unheard: dict[tuple[str, str], int] = {}
+        """{(host, witness): report_count when it first saw nothing of the
+        host in calm}"""
         self._life_at: dict[str, float] = {}
         self._life_by_peer: dict[str, str] = {}
         self._dumping: dict[str, tuple[float, float]] = {}
@@ -174,16 +177,39 @@ class Memory:
             words[detector.name] = _Word(look, detector.path, started,
                                          silent_from)
             if look.sign is states.Sign.LIFE:
+                self._unheard.pop((host, detector.name), None)
                 self._life_at[host] = started
                 if host in self._forced:
                     self._forced_alive.add(host)
+
+    def saw_in_calm(self, host: str, detector: detectors_base.Detector,
+                    look: detectors_base.Look) -> None:
+        """Take a look at a host whose heartbeat moves: a witness that sees
+        nothing of it then says nothing by its silence later."""
+        key = (host, detector.name)
+        with self._lock:
+            if look.sign is not states.Sign.SILENT:
+                self._unheard.pop(key, None)
+            elif host in self._counts:
+                self._unheard.setdefault(key, self._counts[host][0])
+
+    def _is_deaf(self, host: str, name: str) -> bool:
+        """Whether the host lived on after the witness had seen nothing of
+        it. One heartbeat may have been under way when it died, not two."""
+        since = self._unheard.get((host, name))
+        return since is not None and self._counts[host][0] - since >= 2
 
     def evidence(self, host: str, now: float
                  ) -> tuple[observations.Evidence, ...]:
         with self._lock:
             return tuple(observations.Evidence(
-                detector=name, path=word.path, sign=word.look.sign,
-                detail=word.look.detail, age_s=now - word.at,
+                detector=name, path=word.path,
+                sign=states.Sign.UNKNOWN if self._is_deaf(host, name)
+                else word.look.sign,
+                detail=word.look.detail + (
+                    '; it saw nothing of it while it lived, either'
+                    if self._is_deaf(host, name) else ''),
+                age_s=now - word.at,
                 silent_s=(word.at - word.silent_from
                           if word.silent_from is not None else 0.0),
                 event=word.look.event)

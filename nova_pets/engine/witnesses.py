@@ -29,6 +29,10 @@ PROBE_EVERY_S = 1.0
 ADDRESSES_EVERY_S = 60.0
 REFERENCES = 3
 """Living hosts that the witnesses are tried on while some host is not up."""
+CALM_EVERY_S = 120.0
+"""How often a witness of the machine looks at each host that is up, so that
+its silence is known to mean something; and how many in one turn."""
+CALM_AT_ONCE = 4
 SLOW_AT_ONCE = 8
 """Looks of slow witnesses under way at once: a quarter of the threads of an
 engine (wiring.WORKERS), so that dead devices keep nobody waiting."""
@@ -77,21 +81,27 @@ class Witnesses:
               policy: policy_model.Policy, references: list[str],
               cells: list[observations.Cell]) -> None:
         """Send the witnesses out to whoever is silent or in trouble, and
-        those of the machine itself to the references, too."""
+        those of the machine itself to the references, too; and to some who
+        are well, in turn."""
         self._cells = cells
         suspect_s = policy.suspect_heartbeats * policy.report_interval_s
         quick = tuple(detector for detector in self.detectors
                       if not detector.is_slow)
+        of_machine = tuple(detector for detector in quick
+                           if detector.path is states.WitnessPath.HOST)
         watched: list[records.Host] = []
+        calm = CALM_AT_ONCE
         for name, row in sorted(rows.items()):
             silent_s = self._memory.silent_s(name, row.cell_uuid)
             if row.state in _WATCHED or silent_s >= 0.75 * suspect_s:
                 watched.append(row)
                 self._send_out(row, quick)
             elif name in references:
-                self._send_out(row, tuple(
-                    detector for detector in quick
-                    if detector.path is states.WitnessPath.HOST))
+                self._send_out(row, of_machine)
+            elif row.state is H.UP and calm > 0:
+                calm -= self._send_in_calm(row, tuple(
+                    detector for detector in of_machine
+                    if detector.looks_in_calm))
         for detector in self.detectors:
             if detector.is_slow:
                 self._send_slow(detector, watched)
@@ -107,6 +117,23 @@ class Witnesses:
                 continue
             self._memory.quiet(key, now + PROBE_EVERY_S)
             self._workers.submit(key, self._look(detector, target))
+
+    def _send_in_calm(self, row: records.Host,
+                      detectors: tuple[detectors_base.Detector, ...]) -> int:
+        """Return 1 where it was its turn."""
+        now = self._clock.monotonic()
+        key = ('calm', row.host)
+        if not detectors or self._memory.is_quiet(key, now):
+            return 0
+        self._memory.quiet(key, now + CALM_EVERY_S)
+        target = detectors_base.Target(
+            row.host, row.cell_uuid, self._address(row.host))
+        for detector in detectors:
+            self._workers.submit(
+                ('calm', (row.host, detector.name)),
+                lambda detector=detector: self._memory.saw_in_calm(
+                    row.host, detector, detector.look(target)))
+        return 1
 
     def _send_slow(self, detector: detectors_base.Detector,
                    watched: list[records.Host]) -> None:

@@ -24,6 +24,7 @@ C = states.ControlKind
 
 Actions = list[actions.Action]
 
+_ALIVE = frozenset({'host_alive', 'agent_alive'})
 STAYS_OFF_S = 60.0
 """How often the power of a host is read whose last pets wait for people."""
 
@@ -69,6 +70,11 @@ def _suspect(view: snapshot.HostView, snap: snapshot.Snapshot,
     climbed = ladder.climb(view, snap, policy)
     if climbed is not None:
         return climbed
+    if (view.life_by_peer and view.row.reason in _ALIVE and
+            judgement.reason != 'host_alive'):
+        # Who sees most says why: two engines that see it differently would
+        # else write their reasons by turns, for ever.
+        return []
     return host_moves.hold(view, judgement.reason)
 
 

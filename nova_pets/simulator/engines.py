@@ -355,6 +355,8 @@ class Tcp(detectors_base.Detector):
 
     name = 'tcp'
     path = states.WitnessPath.HOST
+    looks_in_calm = False
+    """No port of this world is closed, and what a seed means stays so."""
 
     def __init__(self, worker: Worker):
         self._worker = worker

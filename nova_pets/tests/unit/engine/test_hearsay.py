@@ -18,10 +18,13 @@ R = states.RecoveryState
 
 
 class Blind(world_module.Tcp):
-    """Its packets to one host are lost."""
+    """Its packets to one host are lost, from some time on."""
+
+    lost_from = 0.0
 
     def look(self, target):
-        if target.host == 'host1':
+        is_lost = self._world.clock.now >= self.lost_from
+        if target.host == 'host1' and is_lost:
             return detectors_base.Look(states.Sign.SILENT, 'no answer')
         return super().look(target)
 
@@ -32,9 +35,10 @@ class Two:
     def __init__(self, directory, **numbers):
         self.world = world_module.World(directory)
         self.world.boot('db1')
+        witness = Blind(self.world)
+        witness.lost_from = self.world.clock.now + 10.0
         self.blind = self.world.engine(
-            'b', detectors=lambda eyes, seen: (Blind(self.world),),
-            **numbers)
+            'b', detectors=lambda eyes, seen: (witness,), **numbers)
         self.engines = [self.world.engine('a', **numbers), self.blind]
         self.turn(10.0)
 
@@ -68,6 +72,20 @@ def test_what_one_engine_reaches_no_other_one_powers_off(tmp_path):
     assert two.world.running('db1') != ['host1']
 
 
+def test_two_engines_that_see_it_differently_say_so_once(tmp_path):
+    """One has no word of the machine, the other one sees it alive."""
+    world = world_module.World(tmp_path)
+    engines = [world.engine('a'), world.engine(
+        'b', detectors=lambda eyes, seen: (Blind(world),))]
+    until = world.clock.now + 20.0
+    world.drive(engines, lambda: world.clock.now >= until)
+    world.machines['host1'].agent_runs = False
+    until = world.clock.now + 60.0
+    world.drive(engines, lambda: world.clock.now >= until)
+    assert world.store().host('host1').reason == 'host_alive'
+    assert len(world.store().history(host='host1')) <= 4
+
+
 def test_when_the_engine_that_sees_is_gone_the_other_one_decides(tmp_path):
     two = Two(tmp_path)
     two.world.machines['host1'].agent_runs = False
@@ -86,6 +104,22 @@ def test_what_a_peer_sees_after_the_proof_voids_it(tmp_path):
     machine.agent_runs = False
     two.engines[1]._fencer.read = lambda host: world_module.Reading(True)
     two.until(lambda: two.row.state is H.QUARANTINED)
+
+
+def test_a_closed_port_is_no_death_when_only_nova_compute_is_gone(tmp_path):
+    """A firewall drops what engines send to host1, always: they know, since
+    they looked while it lived."""
+    world = world_module.World(tmp_path)
+    world.boot('db1')
+    engine = world.engine(detectors=lambda eyes, seen: (Blind(world),))
+    until = world.clock.now + 20.0
+    world.drive([engine], lambda: world.clock.now >= until)
+    world.machines['host1'].agent_runs = False
+    until = world.clock.now + 60.0
+    world.drive([engine], lambda: world.clock.now >= until)
+    row = world.store().host('host1')
+    assert (row.state, row.reason) == (H.SUSPECT, 'no_host_witness')
+    assert world.calls == []
 
 
 ROW = samples.host('host1', H.DOWN, epoch=4)

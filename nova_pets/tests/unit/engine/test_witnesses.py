@@ -235,3 +235,80 @@ def test_a_machine_that_answers_was_not_fenced_by_who_forced_it_down(
     if sign is not None:
         memory.heard('host1', Witness(), base.Look(sign, ''), 9.0)
     assert memory.was_forced_alive('host1') is expected
+
+
+# a witness that sees nothing of a host that lives
+
+TCP = Witness('tcp', is_slow=False, path=states.WitnessPath.HOST)
+CALM = {
+    # reads of report_count, and looks in calm between them
+    'never in calm': ([1, 2], S.SILENT),
+    'the host died at once': ([1, S.SILENT], S.SILENT),
+    'a heartbeat was under way': ([1, S.SILENT, 2], S.SILENT),
+    'it lived on': ([1, S.SILENT, 2, 3], S.UNKNOWN),
+    'it lived on, looked at again': ([1, S.SILENT, 2, S.SILENT, 3],
+                                     S.UNKNOWN),
+    'it was seen again': ([1, S.SILENT, 2, S.LIFE, 3], S.SILENT),
+    'the witness has no way there': ([1, S.SILENT, 2, S.UNKNOWN, 3],
+                                     S.SILENT),
+    'looked at before it was read': ([S.SILENT, 1, 2, 3], S.SILENT),
+}
+
+
+@pytest.mark.parametrize('story, sign', CALM.values(), ids=CALM)
+def test_only_who_saw_a_host_alive_can_miss_it(story, sign):
+    """A port that a firewall closes looks like a dead machine for ever: its
+    silence must not cost a healthy host its power when nova-compute is
+    restarted."""
+    memory = memory_module.Memory()
+    for at, step in enumerate(story):
+        if isinstance(step, int):
+            memory.saw_services(service(step), 'cell1', float(at), 60.0)
+        else:
+            memory.saw_in_calm('host1', TCP, base.Look(step, ''))
+    memory.heard('host1', TCP, base.Look(S.SILENT, 'no answer'), 20.0)
+    [word] = memory.evidence('host1', 21.0)
+    assert word.sign is sign
+    assert ('either' in word.detail) is (sign is S.UNKNOWN)
+
+
+def test_who_sees_it_in_trouble_is_not_deaf_any_more():
+    memory = memory_module.Memory()
+    memory.saw_services(service(1), 'cell1', 1.0, 60.0)
+    memory.saw_in_calm('host1', TCP, base.Look(S.SILENT, ''))
+    memory.saw_services(service(9), 'cell1', 2.0, 60.0)
+    memory.heard('host1', TCP, base.Look(S.LIFE, ''), 3.0)
+    memory.heard('host1', TCP, base.Look(S.SILENT, ''), 4.0)
+    assert memory.evidence('host1', 5.0)[0].sign is S.SILENT
+
+
+def test_each_host_that_is_well_has_its_turn():
+    field = Field(TCP, Witness('slow'), Witness('agent', is_slow=False))
+    seen = []
+    for _ in range(3):
+        field.probe(10, H.UP, seconds=1.0)
+        seen.append([key for key in field.workers.calls])
+        field.workers.finish()
+    assert [len(keys) for keys in seen] == [4, 4, 2]
+    assert {key for keys in seen for key in keys} == {
+        ('calm', (f'host{number:02}', 'tcp')) for number in range(10)}
+    field.probe(10, H.UP, seconds=witnesses.CALM_EVERY_S - 2.1)
+    assert not field.workers.calls
+    field.probe(10, H.UP, seconds=0.2)
+    assert len(field.workers.calls) == 4
+
+
+DEAR = Witness('tcp', is_slow=False, path=states.WitnessPath.HOST)
+DEAR.looks_in_calm = False
+
+
+@pytest.mark.parametrize('state, detector', [
+    (H.VACATED, TCP), (H.UP, Witness('agent', is_slow=False)),
+    (H.UP, DEAR)])
+def test_nobody_else_is_looked_at_in_calm(state, detector):
+    field = Field(detector)
+    field.probe(2, state)
+    assert not field.workers.calls
+    if state is H.UP:
+        assert not field.memory.is_quiet(('calm', 'host00'),
+                                         field.clock.now)

@@ -370,3 +370,23 @@ def test_what_another_engine_saw_since_the_proof_voids_it(state):
     view = samples.host_view(state=state, life_by_peer='s2/7')
     assert told(plan(view, is_wanted=state is H.FENCED)) == [
         'MoveHost life_seen']
+
+
+SEEN = {
+    'I see no machine, a peer does': ('host_alive', (), 's2/7', False),
+    'I hear its agent, a peer sees its machine': (
+        'host_alive', (samples.LIVE_PING,), 's2/7', False),
+    'I see its machine, a peer hears its agent': (
+        'agent_alive', (samples.LIVE_TCP,), 's2/7', True),
+    'nobody sees it any more': ('host_alive', (), '', True),
+    'a peer has not said so yet': ('heartbeat_silent', (), 's2/7', True),
+}
+
+
+@pytest.mark.parametrize('before, evidence, peer, is_told', SEEN.values(),
+                         ids=SEEN)
+def test_who_sees_most_of_a_suspect_says_why(before, evidence, peer,
+                                             is_told):
+    view = samples.host_view(state=H.SUSPECT, row={'reason': before},
+                             evidence=evidence, life_by_peer=peer)
+    assert bool(plan(view)) is is_told
