@@ -7,14 +7,33 @@ import os
 import pytest
 
 from nova_pets.tests import conftest as tiers
+from nova_pets.tests.db import stepped_server
 from nova_pets.tests.lab import plan as plan_module
 
 TIMINGS = 'lab timing'
 DATABASE = os.environ.get('NOVA_PETS_LAB_DATABASE', 'mysql')
+OWN = 'own'
+"""A MariaDB of the session, whose clock may be stepped."""
 
 
 @pytest.fixture(scope='session')
-def lab(tmp_path_factory, pytestconfig):
+def own_server(tmp_path_factory):
+    """A database server whose clock may be stepped; None: another one was
+    asked for."""
+    if DATABASE != OWN:
+        yield None
+        return
+    server = stepped_server.Server(tmp_path_factory.mktemp('mariadb'))
+    try:
+        server.start()
+    except stepped_server.Missing as error:
+        tiers.require('lab', str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope='session')
+def lab(tmp_path_factory, pytestconfig, own_server):
     missing = [name for name in ('keystone', 'glance', 'placement')
                if importlib.util.find_spec(name) is None]
     if missing:
@@ -26,7 +45,9 @@ def lab(tmp_path_factory, pytestconfig):
     directory = tmp_path_factory.mktemp('lab')
     plan = plan_module.make(
         directory, cells=2, computes=7, schedulers=3, workers=2,
-        report_interval_s=2, database=DATABASE)
+        report_interval_s=2, database='mysql' if DATABASE == OWN else DATABASE)
+    if own_server is not None:
+        plan.server = own_server.url
 
     capture = pytestconfig.pluginmanager.getplugin('capturemanager')
 

@@ -43,34 +43,43 @@ class Story:
 
     # -- a failure ------------------------------------------------------------
 
-    def fail(self, host, pets, others=()):
-        """Let a host hang; check that its pets run elsewhere, once each.
+    def fail(self, hosts, pets, others=()):
+        """Let hosts hang at once; check that their pets run elsewhere, once
+        each.
 
+        :param hosts: one, or a list.
         :param pets: uuids of all pets of the cloud.
         :param others: uuids that nobody may touch.
         """
         lab = self.lab
+        hosts = [hosts] if isinstance(hosts, str) else list(hosts)
         before = lab.truth.journal()
         places = checker.running(before)
-        moving = {uuid for uuid in pets if places[uuid] == {host}}
+        moving = {host: {uuid for uuid in pets if places[uuid] == {host}}
+                  for host in hosts}
         staying = {uuid: places[uuid] for uuid in others
-                   if places[uuid] != {host}}
-        assert moving
-        lab.fail_host(host)
+                   if not places[uuid] & set(hosts)}
+        assert all(moving.values())
+        for host in hosts:
+            lab.fail_host(host)
         self.wait(lambda: not checker.wrong(
-            lab.truth.journal(), pets, not_on=[host]),
-            RECOVERED_S, f'the pets of {host} run elsewhere')
+            lab.truth.journal(), pets, not_on=hosts),
+            RECOVERED_S, f'the pets of {", ".join(hosts)} run elsewhere')
         journal = lab.truth.journal()
         assert checker.twice(journal) == []
         after = journal[len(before):]
-        assert [line['host'] for line in checker.fences(after)] == [host]
+        assert sorted(line['host'] for line in checker.fences(after)
+                      ) == sorted(hosts)
         now = checker.running(journal)
         assert {uuid: now[uuid] for uuid in staying} == staying
-        self._timings(host, after, moving)
+        for host in hosts:
+            self._timings(host, after, moving[host])
 
     def _timings(self, host, journal, moving):
-        crash = next(line for line in journal if line.get('cut_off'))
-        off = checker.fences(journal)[0]['at'] - crash['at']
+        crash = next(line for line in journal
+                     if line.get('cut_off') and line['host'] == host)
+        off = next(line for line in checker.fences(journal)
+                   if line['host'] == host)['at'] - crash['at']
         runs = [line['at'] - crash['at'] for line in journal
                 if line.get('guest') in moving and
                 line['state'] == 'running']

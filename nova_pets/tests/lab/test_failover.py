@@ -143,6 +143,40 @@ def test_a_stepped_clock_fences_nobody(story, own_clocks, seconds):
                 lambda: lab.step_clock(name, 0))
 
 
+@pytest.fixture
+def database(own_server):
+    """The server of this lab, with a clock that can be stepped."""
+    if own_server is None:
+        pytest.skip('the database is shared: NOVA_PETS_LAB_DATABASE=own')
+    yield own_server
+    own_server.step(0)
+
+
+@pytest.mark.parametrize('seconds', [3600, -3600])
+def test_a_stepped_clock_of_the_database_fences_nobody(story, database,
+                                                       seconds):
+    def step():
+        database.step(seconds)
+        assert abs(database.ahead_s() - seconds) < 60
+    story.storm(f'clock of the database stepped by {seconds} s', step,
+                STORM_S, lambda: database.step(0))
+
+
+def test_two_hosts_that_fail_while_the_database_is_an_hour_ahead(
+        story, database, inhabitants):
+    """At the same time, one of each cell: no storm, two real failures."""
+    pets, cattle = inhabitants
+    places = checker.running(story.lab.truth.journal())
+    failing = [min(host for uuid in pets for host in places[uuid]
+                   if host in story.lab.plan.hosts_of(cell))
+               for cell in story.lab.plan.cell_names]
+    database.step(3600)
+    story.fail(failing, pets, cattle)
+    database.step(0)
+    for host in failing:
+        story.take_back(host)
+
+
 def test_after_the_storms_a_real_failure_is_recovered(story, inhabitants):
     pets, cattle = inhabitants
     places = checker.running(story.lab.truth.journal())
