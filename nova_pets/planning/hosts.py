@@ -229,10 +229,11 @@ def _quarantined(view: snapshot.HostView, snap: snapshot.Snapshot,
 def _silent_again(view: snapshot.HostView, policy: policy_model.Policy
                   ) -> Actions:
     """Silent all the time since life was seen; but somebody may have switched
-    it on, and it boots: it is not killed for that, unless it is off again."""
+    it on, and it boots: it is not killed for that, unless it is off again, or
+    had come up, and fell silent after that."""
     is_booting = (view.row.reason == 'power_not_off' and
                   view.state_s < policy.power_on_wait_s and
-                  not _is_off_again(view))
+                  not _is_off_again(view) and not _had_come_up(view, policy))
     if is_booting:
         return [] if view.is_resting else [
             actions.ReadPower(view.row.host, view.row.generation)]
@@ -242,6 +243,13 @@ def _silent_again(view: snapshot.HostView, policy: policy_model.Policy
 def _is_off_again(view: snapshot.HostView) -> bool:
     """Whether its power was read as off since it was not."""
     return view.power_off_s is not None and view.power_off_s < view.state_s
+
+
+def _had_come_up(view: snapshot.HostView, policy: policy_model.Policy
+                 ) -> bool:
+    """Whether its heartbeat was seen to move well after the state began."""
+    return (view.has_moved and
+            view.silent_s + detection.down_after_s(policy) < view.state_s)
 
 
 _PLANNERS: dict[states.HostState, collections.abc.Callable[

@@ -126,14 +126,18 @@ WAIT_S = samples.POLICY.power_on_wait_s
     ('power_not_off', {'state_s': WAIT_S}, ['MoveHost silent_again']),
     ('power_not_off', {'power_off_s': 2.0}, ['MoveHost silent_again']),
     ('power_not_off', {'power_off_s': WAIT_S}, ['ReadPower']),
+    ('power_not_off', {'silent_s': 99.0}, ['MoveHost silent_again']),
+    ('power_not_off', {'silent_s': 99.0, 'has_moved': False}, ['ReadPower']),
     ('life_after_proof', {}, ['MoveHost silent_again'])],
     ids=['boots', 'was read a moment ago', 'boots for too long',
-         'off again', 'was off before', 'nobody switched it on'])
+         'off again', 'was off before', 'came up and fell silent',
+         'not watched for longer', 'nobody switched it on'])
 def test_who_was_switched_on_may_boot(reason, values, expected):
     """Seed 1011056: a person brought it up for want of room, and it was
     powered off again before it answered, over and over."""
     view = at(H.QUARANTINED, row={'reason': reason}, **{
-        'state_s': WAIT_S - 1, 'power_off_s': None, **values})
+        'state_s': WAIT_S - 1, 'power_off_s': None, 'silent_s': WAIT_S,
+        **values})
     assert told(plan(view)) == expected
 
 
