@@ -5,8 +5,8 @@ Kinds with a weight are drawn one after the other from one stream. Those with
 a share are drawn apart, each from a stream of its own: a new one changes
 nothing of what the others are to a seed.
 
-Chance alone leaves some corners out for very long. Seeds from AIMED_FROM on
-take aim, too, each at another pair of a kind of fault and a moment; those
+Chance alone leaves some corners out for very long. Seeds from aiming.FROM
+on take aim, too, each at another pair of a kind of fault and a moment; those
 below keep what they always were.
 """
 
@@ -15,6 +15,7 @@ import random
 import typing
 
 from nova_pets.model import states
+from nova_pets.simulator import aiming
 from nova_pets.simulator import cloud as cloud_module
 from nova_pets.simulator import deeds
 from nova_pets.simulator import deeds_nova
@@ -23,7 +24,6 @@ from nova_pets.simulator import faults as faults_module
 FIRST_S = 8.0
 GAP_S = (0.5, 14.0)
 APART_S = (8.0, 90.0)
-AIMED_FROM = 10_000_000
 _MET = (*sorted(states.TRANSIENT), states.RecoveryState.REQUESTING,
         states.RecoveryState.NEEDS_OPERATOR, states.RecoveryState.RECOVERED)
 """States in which a fault is made to strike; one passes quickly."""
@@ -60,7 +60,7 @@ def draw_shape(chance: random.Random) -> cloud_module.Shape:
 
 POLICIES: tuple[tuple[float, dict[str, typing.Any]], ...] = (
     (0.15, {'power_on': states.PowerOn.AFTER_RECOVERY}),
-    (0.15, {'flap_count': 2}),
+    (0.15, {'flap_count': 2, 'flap_calm_s': 120.0}),
     (0.15, {'trust_forced_down': True}),
     (0.1, {'outage_calm_s': 20.0}),
     (0.1, {'startup_grace_s': 20.0}))
@@ -72,40 +72,15 @@ def draw_policy(shape: cloud_module.Shape, seed: int) -> cloud_module.Shape:
     """Return the cloud with what its operator has set."""
     numbers: dict[str, typing.Any] = {}
     for share, values in POLICIES:
-        chance = random.Random(f'{seed}/policy {min(values)}')  # nosec B311
+        name = next(iter(values))
+        chance = random.Random(f'{seed}/policy {name}')  # nosec B311
         if chance.random() < share:
             numbers |= values
+    setup = aiming.setup_of(seed)
+    if setup is not None:
+        numbers |= aiming.POLICIES[setup]
     return dataclasses.replace(shape, policy=dataclasses.replace(
         shape.policy, **numbers)) if numbers else shape
-
-
-Aim = tuple[str, tuple[str, str]]
-"""(kind of fault, (kind of line, word in it))"""
-
-_HOST_STATES = tuple(str(state) for state in states.HostState)
-_OF_HOSTS = ('host returns', 'operator confirms', 'operator fences',
-             'operator releases', 'person forces up')
-"""What people do to a host, in each of its states."""
-_IN_NOVA: tuple[Aim, ...] = tuple(
-    (kind, ('nova', word)) for kind, words in (
-        ('host returns', ('accepted', 'claim', 'spawning', 'block devices')),
-        ('broker away', ('written', 'accepted')),
-        ('nova-compute killed', ('spawning', 'powering off', 'after spawn',
-                                 'compute_rebuild_instance begins')),
-        ('host crashes', ('powering off', 'saves after spawn', 'spawning',
-                          'casts to destination')),
-        ('conductor killed', ('reads migration', 'claimed', 'accepted')),
-        ('cell database away', ('spawn', 'after spawn'))) for word in words)
-"""What breaks an evacuation in a window that is seldom met."""
-
-
-def aims() -> list[list[Aim]]:
-    """Return, per series, what seeds aim at: each takes the next of each."""
-    return [
-        [(kind, ('recovery', str(state))) for kind in sorted(deeds.KINDS)
-         for state in sorted(states.TRANSIENT)],
-        [(kind, ('host', state)) for kind in _OF_HOSTS
-         for state in _HOST_STATES] + list(_IN_NOVA)]
 
 
 class Drawn:
@@ -114,6 +89,7 @@ class Drawn:
     def __init__(self, shape: cloud_module.Shape, chance: random.Random,
                  seed: int, draws_apart: bool = True):
         self._chance = chance
+        self._shape = shape
         self._seed = seed
         self._draws_apart = draws_apart
         self._names = sorted(name for name, kind in deeds.KINDS.items()
@@ -145,7 +121,7 @@ class Drawn:
             found.append(self._on_a_line())
         if self._draws_apart:
             found += self._apart()
-            if self._seed >= AIMED_FROM:
+            if self._seed >= aiming.FROM:
                 found += self._aimed()
         return found
 
@@ -154,18 +130,22 @@ class Drawn:
         those of a host mostly strike the one whose pets are on their way."""
         chance = random.Random(f'{self._seed}/aim')  # nosec B311
         found = []
-        for series in aims():
+        for series in aiming.aims():
             name, mark = series[self._seed % len(series)]
             kind = deeds.KINDS[name]
             lasts_s, amount = deeds.draw_amounts(kind, chance)
             targets = self._targets[kind.target]
             if kind.target == 'host' and chance.random() < 0.6:
                 targets = targets[:2]
+            if kind.target == 'pet':
+                targets = aiming.pets(name, self._shape, chance)
             found.append(faults_module.Fault(
                 name, chance.choice(targets), None,
                 (*mark, chance.randint(1, 2)),
                 round(chance.expovariate(60.0), 3), lasts_s, amount))
-        return found
+        setup = aiming.setup_of(self._seed)
+        return found if setup is None else [
+            *found, *aiming.faults_of(aiming.SETUPS[setup])]
 
     def _apart(self) -> list[faults_module.Fault]:
         """Return faults of the kinds that are drawn apart."""

@@ -9,6 +9,7 @@ goes to the machine, and gives the orders that the product names as safe.
 
 import collections
 
+from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.simulator import cloud as cloud_module
 from nova_pets.simulator import deeds_hosts
@@ -54,7 +55,7 @@ class Operator:
             key = f'recovery {recovery.id}'
             if recovery.state is R.NEEDS_OPERATOR and self._is_old(
                     key, f'{recovery.state} {recovery.generation}'):
-                self._recovery(recovery.instance_uuid, recovery.reason)
+                self._recovery(recovery)
         for instance in cloud.shape.instances:
             if instance.is_pet:
                 self._instance(instance.name)
@@ -76,6 +77,9 @@ class Operator:
         host = cloud.world.hosts[name]
         self._seen.pop(name, None)
         why = f'{state} {reason}'
+        if state is H.QUARANTINED and reason == 'flapping' and (
+                host.compute_runs):
+            return  # it returns by itself
         if state is H.QUARANTINED and host.compute_runs:
             self._did('release', why)
             cloud.order(C.RELEASE, 'host', name, 'by hand')
@@ -125,10 +129,12 @@ class Operator:
         if host.system_runs and not host.compute_runs:
             cloud.nova.start_compute(name)
 
-    def _recovery(self, uuid: str, reason: str) -> None:
+    def _recovery(self, recovery: records.Recovery) -> None:
         """The row says what may be done; mostly it is retry."""
-        cloud = self._cloud
-        self._did('retry', reason)
+        cloud, uuid = self._cloud, recovery.instance_uuid
+        if recovery.reason == 'verify_failed' and self._mends(recovery):
+            return
+        self._did('retry', recovery.reason)
         row = cloud.instance(uuid)
         try:
             # As the reasons of those states say: whoever worked on it is
@@ -144,6 +150,22 @@ class Operator:
         except nova_errors.NovaError:
             return
         cloud.order(C.RETRY, 'instance', uuid, 'by hand')
+
+    def _mends(self, recovery: records.Recovery) -> bool:
+        """It is on its destination, and not well there: that is mended, and
+        the recovery sees by itself that it is."""
+        cloud, uuid = self._cloud, recovery.instance_uuid
+        row = cloud.instance(uuid)
+        if (row is None or row.host in (None, recovery.source) or
+                not cloud.world.hosts[row.host].compute_runs):
+            return False
+        try:
+            cloud.nova.api_reset_state(uuid, 'active')
+            cloud.nova.api_reboot(uuid)
+        except nova_errors.NovaError:
+            return False
+        self._did('reset and reboot', recovery.reason)
+        return True
 
     def _instance(self, uuid: str) -> None:
         """A pet in ERROR, or with a task that nobody does any more, and no

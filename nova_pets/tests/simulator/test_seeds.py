@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from nova_pets.simulator import aiming
 from nova_pets.simulator import deeds
 from nova_pets.simulator import drawing
 from nova_pets.simulator import faults  # noqa: F401 (it fills deeds.KINDS)
@@ -69,15 +70,24 @@ def test_a_seed_comes_to_rest_without_a_violation(seed, record_property):
 def test_seeds_that_aim_take_each_aim_in_turn():
     """One series is a kind in each passing state, so that none is left to
     chance; what a seed below aims at is nothing."""
-    for number, series in enumerate(drawing.aims()):
+    for series in aiming.aims():
         assert len(set(series)) == len(series)
-        assert len(series) < 1000
-        seed = drawing.AIMED_FROM - drawing.AIMED_FROM % len(series)
-        seed += len(series) * (seed < drawing.AIMED_FROM)
-        drawn = _first(seed + 3)[number - 2]
-        assert (drawn.kind, drawn.on[:2]) == series[3]
+        seed = aiming.FROM + 3 - aiming.FROM % len(series) + len(series)
+        assert series[3] in [(fault.kind, fault.on and fault.on[:2])
+                             for fault in _first(seed)]
     assert _first(1) == _first(1, draws_apart=False) + [
         fault for fault in _first(1) if deeds.KINDS[fault.kind].share]
+
+
+@pytest.mark.parametrize('number', range(len(aiming.SETUPS)))
+def test_each_setup_has_its_turn(number):
+    seed = aiming.FROM + 1 + 4 * number
+    setup = aiming.setup_of(seed)
+    found = list(aiming.faults_of(aiming.SETUPS[setup]))
+    assert _first(seed)[-len(found):] == found
+    assert {fault.kind for fault in found} <= set(deeds.KINDS)
+    assert aiming.setup_of(seed + 1) is None
+    assert aiming.setup_of(seed - aiming.FROM) is None
 
 
 def _first(seed, **values):
