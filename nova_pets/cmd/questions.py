@@ -41,7 +41,7 @@ ALARMING_REASONS = frozenset({
     'host_alive', 'no_host_witness', 'no_fence', 'fence_failed',
     'life_after_proof', 'power_unreadable', 'power_not_off',
     'service_restart_failed', 'service_dead', 'power_on_failed',
-    'power_on_late', 'building_slow', 'verify_failed',
+    'power_on_late', 'cleanup_missed', 'building_slow', 'verify_failed',
     'day_limit'})
 """A host or recovery held for one of these does not move on without a
 person, whatever its state."""

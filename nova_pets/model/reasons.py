@@ -136,6 +136,10 @@ REASONS: dict[str, Reason] = {
         'being powered off with its guests: nova-compute stayed dead'),
     'waiting_for_cleanup': Reason(
         'waiting for nova-compute to remove its evacuated guests'),
+    'cleanup_missed': Reason(
+        'its nova-compute started before all of its pets had left: what was '
+        'evacuated since is removed only when it starts again',
+        ('systemctl restart nova-compute on {host}',)),
     'returned': Reason('came back clean'),
     'mode_observe': Reason(
         'observe mode: this is only reported, nothing is fenced or '

@@ -29,6 +29,9 @@ and that is not known to have been told."""
 DRAINED = 'queue'
 """In the evidence of a VACATED host whose queue was emptied since."""
 
+CLEANUP_S = 30.0
+"""Longer than any reading of the records that is in use may be old."""
+
 
 def vacated(view: snapshot.HostView, snap: snapshot.Snapshot,
             policy: policy_model.Policy, is_wanted: bool) -> Actions:
@@ -102,7 +105,7 @@ def returning(view: snapshot.HostView, snap: snapshot.Snapshot,
     judgement = detection.judge(view, policy)
     if judgement.verdict is states.Verdict.UP:
         if not view.settled_records:
-            return host_moves.hold(view, 'waiting_for_cleanup')
+            return host_moves.hold(view, _why_not_clean(view))
         return [actions.ForceUp(row.host, row.generation)]
     ordered = host_orders.operator_fence(view, snap, policy)
     if ordered:
@@ -113,6 +116,19 @@ def returning(view: snapshot.HostView, snap: snapshot.Snapshot,
     if row.reason == 'powered_on' and view.state_s >= policy.power_on_wait_s:
         return host_moves.hold(view, 'power_on_late')
     return []
+
+
+def _why_not_clean(view: snapshot.HostView) -> str:
+    """Return why a host that reports has records open.
+
+    nova-compute reports only after its start has cleaned up what was
+    evacuated until then. What was done later, because it came back while its
+    pets were leaving, is cleaned by the next start, and by nothing else.
+    """
+    if view.row.reason in ('waiting_for_cleanup', 'cleanup_missed') and (
+            view.state_s >= CLEANUP_S):
+        return 'cleanup_missed'
+    return 'waiting_for_cleanup'
 
 
 def release(view: snapshot.HostView, snap: snapshot.Snapshot,

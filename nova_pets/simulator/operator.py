@@ -102,7 +102,7 @@ class Operator:
             self._did('release', why)
             self._bring_up(name)
             cloud.order(C.RELEASE, 'host', name, 'by hand')
-        elif state is H.RETURNING:
+        elif state is H.RETURNING and reason != 'waiting_for_cleanup':
             self._did('start again', why)
             cloud.world.kill_compute(name)
             self._bring_up(name)

@@ -60,8 +60,10 @@ class Result:
     drawn: int = 0
     converged_s: list[float] = dataclasses.field(default_factory=list)
     twice: list[str] = dataclasses.field(default_factory=list)
+    lost: list[str] = dataclasses.field(default_factory=list)
+    """Pets that did not run, or should not have, when the time was over."""
     problems: list[str] = dataclasses.field(default_factory=list)
-    """What was not as it has to be when the time was over."""
+    """All that was not as it has to be then."""
     fences: int = 0
     recovered: int = 0
     by_hand: collections.Counter = dataclasses.field(
@@ -84,7 +86,7 @@ class Result:
                 self.by_hand.items())),
             f'converged after {statistics.median(good):.0f} s (median), '
             f'{max(good):.0f} s (longest), of {BOUND_S:.0f} s',
-            f'twice: {len(self.twice)}, lost: {len(self.problems)}']
+            f'twice: {len(self.twice)}, lost: {len(self.lost)}']
         found += self.twice + self.problems
         return found + ['passed' if self.is_good else 'FAILED']
 
@@ -195,11 +197,16 @@ class Chaos:
                 found = [f'cannot look: {error}']
             time.sleep(1)
         self.result.problems += found
+        lab = self._lab
+        self.result.lost += chaos_judge.guests(
+            lab.truth.journal(),
+            {name: lab.truth.facts(name) for name in lab.plan.hosts},
+            self._people.wanted(), self._people.names())
         self._story.tell('LOST', f'not in {seconds:.0f} s {when}:')
         for text in found:
             self._story.tell('LOST', text)
         self._story.tell('LOST', 'nova-manage pets status:\n' +
-                         self._lab.pets('status')[1])
+                         lab.pets('status')[1])
         return False
 
     def _look(self):

@@ -158,3 +158,24 @@ def test_a_host_that_reports_is_up_only_when_it_is_clean():
     assert told(plan(view)) == ['Hold waiting_for_cleanup']
     view = returning('powering_on', silent_s=0.0)
     assert told(plan(view)) == ['ForceUp']
+
+
+@pytest.mark.parametrize('reason', ['waiting_for_cleanup', 'cleanup_missed'])
+def test_whoever_started_before_its_pets_had_left_is_told_of(reason):
+    """No start of nova-compute is to come that would clean up: it was for
+    ever returning, and nobody was told."""
+    view = returning(reason, silent_s=0.0, settled_records=False,
+                     state_s=30.0)
+    assert told(plan(view)) in ([], ['Hold cleanup_missed'])
+    assert (plan(view) == []) == (reason == 'cleanup_missed')
+    view = returning('waiting_for_cleanup', silent_s=0.0,
+                     settled_records=False, state_s=29.0)
+    assert plan(view) == []
+    view = returning('cleanup_missed', silent_s=0.0, state_s=90.0)
+    assert told(plan(view)) == ['ForceUp']
+
+
+def test_whoever_came_late_is_given_a_reading_to_be_clean():
+    view = returning('powered_on', silent_s=0.0, settled_records=False,
+                     state_s=900.0)
+    assert told(plan(view)) == ['Hold waiting_for_cleanup']
