@@ -30,6 +30,11 @@ class SharedStorageFilter(filters.BaseHostFilter):
 
     RUN_ON_REBUILD = False
 
+    def filter_all(self, filter_obj_list, spec_obj):
+        if request.evacuation(spec_obj) is None:
+            return filter_obj_list  # not one by one: there may be thousands
+        return super().filter_all(filter_obj_list, spec_obj)
+
     def host_passes(self, host_state, spec_obj):
         recovery = request.evacuation(spec_obj)
         if recovery is None:
