@@ -3,6 +3,7 @@
 
 import importlib.util
 import os
+import signal
 
 import pytest
 
@@ -16,6 +17,11 @@ OWN = 'own'
 """A MariaDB of the session, whose clock may be stepped."""
 
 
+def server():
+    """Return which kind of database server is to be used."""
+    return 'mysql' if DATABASE == OWN else DATABASE
+
+
 @pytest.fixture(scope='session')
 def own_server(tmp_path_factory):
     """A database server whose clock may be stepped; None: another one was
@@ -23,13 +29,13 @@ def own_server(tmp_path_factory):
     if DATABASE != OWN:
         yield None
         return
-    server = stepped_server.Server(tmp_path_factory.mktemp('mariadb'))
+    started = stepped_server.Server(tmp_path_factory.mktemp('mariadb'))
     try:
-        server.start()
+        started.start()
     except stepped_server.Missing as error:
         tiers.require('lab', str(error))
-    yield server
-    server.stop()
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope='session')
@@ -41,11 +47,12 @@ def lab(tmp_path_factory, pytestconfig, own_server):
                              'run "make tier-lab"')
     from nova_pets.tests.lab import deeds
     from nova_pets.tests.lab import ground
+    from nova_pets.tests.lab import guard
     from nova_pets.tests.lab import up
     directory = tmp_path_factory.mktemp('lab')
     plan = plan_module.make(
         directory, cells=2, computes=7, schedulers=3, workers=2,
-        report_interval_s=2, database='mysql' if DATABASE == OWN else DATABASE)
+        report_interval_s=2, database=server())
     if own_server is not None:
         plan.server = own_server.url
 
@@ -56,16 +63,19 @@ def lab(tmp_path_factory, pytestconfig, own_server):
         with capture.global_and_fixture_disabled():
             print(text, flush=True)
 
-    try:
-        up.Up(plan, say).run()
-        result = deeds.Lab(plan)
-        result.cloud.log_in()
-        yield result
-    except ground.Missing as error:
-        tiers.require('lab', str(error))
-    finally:
-        # The logs and the journal stay, as long as pytest keeps them.
-        up.down(directory, say, keep=True)
+    # "timeout" ends us by this when all of it takes too long.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with guard.over(directory):
+        try:
+            up.Up(plan, say).run()
+            result = deeds.Lab(plan)
+            result.cloud.log_in()
+            yield result
+        except ground.Missing as error:
+            tiers.require('lab', str(error))
+        finally:
+            # The logs and the journal stay, as long as pytest keeps them.
+            up.down(directory, say, keep=True)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -65,7 +65,7 @@ def lab(machine_has_all, tmp_path_factory, pytestconfig):
     directory = tmp_path_factory.mktemp('lab')
     plan = plan_module.make(
         directory, cells=1, computes=COMPUTES, schedulers=SCHEDULERS,
-        workers=WORKERS, report_interval_s=2, database='mysql',
+        workers=WORKERS, report_interval_s=2, database=lab_conftest.server(),
         has_true_hosts=True)
     capture = pytestconfig.pluginmanager.getplugin('capturemanager')
 
