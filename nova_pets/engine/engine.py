@@ -53,6 +53,8 @@ AUDIT_FIRST_S = 60.0
 REST_TTLS = 3
 """How long an engine that does not trust its view lets others try."""
 AUDIT_AGAIN_S = 10.0
+AUDIT_SOON_S = 20.0
+"""Between audits because of pets that are rebuilt outside any recovery."""
 STANDSTILL_S = 30.0
 """Pause while the schema does not fit."""
 
@@ -269,12 +271,21 @@ class Engine:
             # What could not be carried out is tried again, but not in
             # every cycle.
             key = ('turn', f'audit {order.id}')
+        elif self._is_rebuilding_outside(stored):
+            # Most likely the gate refused it, and what is left of it would
+            # destroy the guest when nova-compute restarts there.
+            key = ('turn', 'audit soon')
         if self.memory.is_quiet(key, now) or self._why_not_mend():
             return
-        self.memory.quiet(key, now + (AUDIT_EVERY_S if order is None
-                                      else AUDIT_AGAIN_S))
+        self.memory.quiet(key, now + {
+            'audit': AUDIT_EVERY_S, 'audit soon': AUDIT_SOON_S}.get(
+                key[1], AUDIT_AGAIN_S))
         self._workers.submit(('turn', 'audit'), lambda: auditor.turn(
             self._why_not_mend, order))
+
+    def _is_rebuilding_outside(self, stored: snapshot.StoreSnapshot) -> bool:
+        return bool(self._tags.rebuilding - {
+            row.instance_uuid for row in stored.recoveries})
 
     def _why_not_mend(self) -> str | None:
         mode, _ = self._mode_now()

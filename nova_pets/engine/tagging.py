@@ -37,6 +37,11 @@ class Tagging:
         self._read: dict[str, tuple[bool | None, float]] = {}
         self.in_error: list[observations.Instance] = []
         """Pets that the last turn found in ERROR with nothing under way."""
+        self.rebuilding: frozenset[str] = frozenset()
+        """Pets that the last turn found in a task of rebuilding."""
+        self._in_rebuild: dict[str, str] = {}
+        """{pet in a task of rebuilding: its cell}; each is read in every turn
+        until it is in none."""
 
     def tags(self, instance: observations.Instance) -> protection.Tags:
         return protection.read_tags(instance, self._tenant_settings)
@@ -58,6 +63,8 @@ class Tagging:
         for cell in cells:
             of_cell = {pet.instance_uuid for pet in page
                        if pet.cell_uuid == cell.uuid}
+            of_cell |= {uuid for uuid, where in self._in_rebuild.items()
+                        if where == cell.uuid}
             try:
                 changed, mark = self._door.changed_instances(
                     cell.uuid, self._marks.get(cell.uuid))
@@ -67,6 +74,7 @@ class Tagging:
                 LOG.warning('cell %s: %s', cell.name, error)
                 continue
             self._marks[cell.uuid] = mark
+        self.rebuilding = frozenset(self._in_rebuild)
         return written
 
     def _take(self, cell_uuid: str, uuids: list[str],
@@ -79,11 +87,14 @@ class Tagging:
         kept = set()
         for uuid in uuids:
             instance = found.get(uuid)
+            self._in_rebuild.pop(uuid, None)
             if instance is None or instance_states.is_gone(instance):
                 continue
             tags = self.tags(instance)
             if tags.is_pet:
                 kept.add(uuid)
+                if instance.task_state in instance_states.REBUILD_TASKS:
+                    self._in_rebuild[uuid] = cell_uuid
                 if instance.vm_state == 'error' and not instance.task_state:
                     self.in_error.append(instance)
                 pets.append(protection.pet_of(

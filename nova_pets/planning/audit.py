@@ -183,6 +183,11 @@ def _is_good(places: Places, host: str | None) -> bool:
     return place is not None and place.is_good
 
 
+def _is_up(places: Places, host: str | None) -> bool:
+    place = places.get(host or '')
+    return place is not None and place.state is states.HostState.UP
+
+
 def _not_good(places: Places, host: str | None) -> str:
     """Say in words why a host cannot be relied on."""
     place = places.get(host or '')
@@ -229,11 +234,14 @@ def _at_home(facts: audit.Facts, instance: observations.Instance,
         return None  # it is being evacuated, rightly
     mend: Mend | None = None
     why_not = ''
-    if not is_good:
-        why_not = _not_good(places, host)
-    elif record.status == UNCLAIMED:
-        # From a host that is up nothing is evacuated, whoever asked.
+    if record.status == UNCLAIMED and (is_good or (
+            _is_up(places, host) and _all_failed(facts.trace))):
+        # From a host that is up nothing is evacuated, whoever asked. Where a
+        # person has forced it down: what the gate refused, or conductor gave
+        # up, no destination will claim.
         mend = settling.DeleteAccepted(record.id)
+    elif not is_good:
+        why_not = _not_good(places, host)
     elif record.status == CLAIMED:
         mend, why_not = _give_up(facts, record)
     elif not _is_resting(facts, instance):
@@ -348,6 +356,17 @@ def _is_quiet(trace: observations.Trace) -> bool:
     newest = max(events, key=lambda event: event.id, default=None)
     return newest is not None and (
         newest.name == _ON_DESTINATION or newest.result == 'Error')
+
+
+def _all_failed(trace: observations.Trace) -> bool:
+    """Nothing of any evacuation that was asked for is on its way: each has
+    ended on its destination, or before it had one."""
+    newest = [max(trace.events.get(request, ()), key=lambda event: event.id,
+                  default=None) for request in sorted(trace.actions)]
+    return bool(newest) and all(
+        event is not None and event.finished and
+        (event.name == _ON_DESTINATION or event.result == 'Error')
+        for event in newest)
 
 
 def _has_ended_on(trace: observations.Trace, host: str | None) -> bool:

@@ -143,6 +143,22 @@ def test_an_engine_audits_slowly_by_itself(world, audits, quicker):
     assert audits.surveys == 2
 
 
+def test_a_rebuild_outside_any_recovery_is_audited_at_once(world, audits):
+    """Most likely refused by the gate; AUDIT_EVERY_S is ten minutes."""
+    world.boot('db1')
+    engine = world.engine(audits=audits)
+    drive(world, [engine], 10)
+    add_record(world, 'db1', 'accepted')
+    drive(world, [engine], engine_module.TAG_EVERY_S + 3)
+    assert audits.surveys == 0
+    world.rows['db1'].task_state = 'rebuilding'
+    drive(world, [engine], engine_module.TAG_EVERY_S + 3)
+    assert audits.surveys == 1 and world.rows['db1'].migrations == []
+    assert world.rows['db1'].task_state is None
+    drive(world, [engine], 1.5 * engine_module.AUDIT_SOON_S)
+    assert audits.surveys == 1
+
+
 def test_one_engine_of_several_audits(world, audits, quicker):
     world.boot('db1')
     engines = [world.engine('a', audits=audits),

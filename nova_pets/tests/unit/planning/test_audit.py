@@ -86,9 +86,37 @@ def test_a_record_of_its_own_host_is_mended(known, mend):
     assert found.mend == mend
 
 
+@pytest.mark.parametrize('events, place, is_mended', [
+    ([REFUSED], FORCED, True), ([REFUSED], DOWN, False),
+    ([REFUSED], None, False), ([CONDUCTED], FORCED, False),
+    ([CONDUCTED, dataclasses.replace(FAILED, id=9)], FORCED, True),
+], ids=['refused', 'refused_and_down', 'unknown_host', 'sent_on', 'failed'])
+def test_what_the_gate_refused_goes_though_its_host_is_forced_down(
+        events, place, is_mended):
+    """nova-compute, started there again, would destroy the guest by it."""
+    known = facts(record('accepted'), events=events)
+    places = {**PLACES, 'host1': place} if place else {}
+    assert (settling.DeleteAccepted(5) in mends(known, places)) is is_mended
+
+
+@pytest.mark.parametrize('other', [
+    (), (CONDUCTED,), (samples.event('rebuild_server'),),
+    (samples.event('compute_rebuild_instance', host='host2'),)],
+    ids=['not_heard_of', 'sent_on', 'in_conductor', 'building'])
+def test_what_another_request_may_use_stays(other):
+    known = facts(record('accepted'), events=[REFUSED])
+    trace = dataclasses.replace(
+        known.trace, actions=(*known.trace.actions, 'req-2'),
+        events={**known.trace.events, 'req-2': other})
+    assert mends(dataclasses.replace(known, trace=trace),
+                 {**PLACES, 'host1': FORCED}) in ([], [None])
+
+
+def mends(known, places):
+    return [one.mend for one in audit.judge(known, places)]
+
+
 @pytest.mark.parametrize('known, places, said', [
-    (facts(record('accepted'), events=[REFUSED]), {'host1': FORCED},
-     'forced down'),
     (facts(record('accepted'), events=[REFUSED]), {'host1': DOWN}, 'is down'),
     (facts(record('done')), {'host1': DOWN}, 'is down'),
     (facts(record('done'), task_state='migrating'), {}, 'being worked on'),
