@@ -297,7 +297,7 @@ def _told(wish: Wish, total: _Total, took_s: float) -> documents.Document:
     from nova_pets.simulator import run as run_module
     parts = coverage.parts(total.counts)
     is_left_out = wish.is_complete and (
-        any(part.missed for part in parts) or
+        any(part.missed for part in parts if part.is_demanded) or
         (total.least or 0) < run_module.EFFECTIVE)
     code = _code(total.failed or is_left_out)
     if total.is_interrupted and not total.failed:
@@ -330,7 +330,8 @@ def _progress(total: _Total, asked: int, took_s: float) -> str:
 def _part(part: 'coverage.Part') -> documents.Document:
     return {'what': part.title, 'all': len(part.hits),
             'hit': len(part.hits) - len(part.missed),
-            'missed': part.missed, 'hits': part.hits}
+            'missed': part.missed, 'hits': part.hits,
+            'is_demanded': part.is_demanded}
 
 
 # -- a scenario ---------------------------------------------------------------

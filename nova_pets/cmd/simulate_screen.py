@@ -49,7 +49,7 @@ def _left_out(document: documents.Document, width: int) -> list[str]:
         return ['', 'Complete: all that there is was reached.']
     lines = layout.heading('NOT COMPLETE: never reached')
     for part in document['coverage']:
-        for name in part['missed']:
+        for name in part['missed'] if part['is_demanded'] else ():
             lines += layout.paragraph(f'{part["what"]}: {name}', width, '  ',
                                       '      ')
     return lines

@@ -54,13 +54,26 @@ def _stop(injector: 'faults.Injector', fault: 'faults.Fault', number: int
 @deeds.kind('person starts', 'pet')
 def _start(injector: 'faults.Injector', fault: 'faults.Fault', number: int
            ) -> None:
+    _not_while_it_boots(injector, fault.target)
     _person(lambda: injector.cloud.nova.api_start(fault.target))
 
 
 @deeds.kind('person reboots', 'pet')
 def _reboot(injector: 'faults.Injector', fault: 'faults.Fault', number: int
             ) -> None:
+    _not_while_it_boots(injector, fault.target)
     _person(lambda: injector.cloud.nova.api_reboot(fault.target))
+
+
+def _not_while_it_boots(injector: 'faults.Injector', uuid: str) -> None:
+    """Asked of a host that comes back by itself, and does not listen yet, it
+    would run there without any check, whoever evacuates it meanwhile: its
+    queue was emptied before (deeds_hosts.drain_power_orders)."""
+    row = injector.cloud.instance(uuid)
+    host = injector.cloud.world.hosts.get(row.host or '') if row else None
+    if host is not None and host.is_powered and host.autostart and (
+            not host.system_runs):
+        raise deeds.NothingToDo
 
 
 @deeds.kind('person deletes', 'pet', weight=0.5)

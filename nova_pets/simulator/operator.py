@@ -139,14 +139,17 @@ class Operator:
         try:
             # As the reasons of those states say: whoever worked on it is
             # gone, and no guest of it runs.
-            if row and row.task_state is not None and (
-                    not row.task_state.startswith('rebuild')):
+            if row and (recovery.reason == 'migrating' or
+                        row.task_state is not None and
+                        not row.task_state.startswith('rebuild')):
                 running = cloud.world.running(uuid)
-                if running in ([], [row.host]):
+                if running not in ([], [row.host]):
+                    # Also where nova-compute, back again, has ended the
+                    # migration by its row alone.
+                    self._correct_host(uuid, running[0])
+                elif row.task_state is not None:
                     cloud.nova.api_reset_state(
                         uuid, 'active' if running else 'error')
-                else:
-                    self._correct_host(uuid, running[0])
         except nova_errors.NovaError:
             return
         cloud.order(C.RETRY, 'instance', uuid, 'by hand')
