@@ -88,6 +88,8 @@ class Checks:
         self.untagged_at: dict[str, float] = {}
         self.forced: set[str] = set()
         """Instances that a person sent to a host of their choice."""
+        self.forced_at: dict[str, float] = {}
+        """When a person last did so."""
         truth.database.tables.on_commit = self._committed
 
     def _committed(self, written: list[tuple[

@@ -41,6 +41,7 @@ def _evacuate_to(injector: 'faults.Injector', fault: 'faults.Fault',
     if not others:
         raise deeds.NothingToDo
     cloud.checks.forced.add(fault.target)
+    cloud.checks.forced_at[fault.target] = cloud.kernel.now
     where = others[int(fault.amount) % len(others)]
     _person(lambda: cloud.nova.api_evacuate(fault.target, where, force=True))
 

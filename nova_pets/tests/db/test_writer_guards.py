@@ -56,7 +56,8 @@ def statuses(cell):
     ({'host': ['S', 'D']}, {'S', 'D'}), ({'host': ('S', None)}, {'S', None}),
     ({'host': {'D'}}, {'D'}), ({'host': frozenset({None})}, {None}),
     ({'host': []}, set()), ({'host': 'S', 'task_state': 'x'}, set())],
-    ids=str)
+    ids=['nothing', 'S', 'None', 'list', 'tuple_with_None', 'set',
+         'frozenset_of_None', 'empty', 'two_columns'])
 def test_only_rows_that_fit_are_meant(cell, expected, hosts):
     for host in ('S', 'D', None):
         cell.add_instance(host=host)

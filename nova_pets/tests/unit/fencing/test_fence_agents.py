@@ -167,7 +167,7 @@ def test_an_agent_that_is_not_there_is_named():
 @pytest.mark.parametrize('allow_fake', [True, False])
 def test_fence_dummy_is_as_fake_as_fake(tmp_path, allow_fake):
     path = tmp_path / 'bindings.yaml'
-    path.write_text('hosts:\n  - match: ["*"]\n    levels:\n'
+    path.write_text('hosts:\n  - match: [host1]\n    levels:\n'
                     '      - devices:\n          - driver: fence_agents\n'
                     '            settings: {agent: fence_dummy, options: '
                     '{status_file: /x}}\n')
