@@ -14,9 +14,9 @@ host that failed the last attempt is EvacuationGateFilter's affair.)
 
 Requests that are scheduled at the same time, in whatever process, do not see
 each other's choice. So each begins to count at another host, by the number of
-its attempt: the further a host is from there, the less it weighs, and the
-less so the fewer requests are without a destination. One that is alone is
-weighed by what is in flight only.
+its attempt: of hosts that receive equally many, the further one is from there,
+the less it weighs, and the less so the fewer requests are without a
+destination. One that is alone is weighed by what is in flight only.
 """
 
 import nova.conf
@@ -54,9 +54,11 @@ class EvacuationSpreadWeigher(weights.BaseHostWeigher):
         turns = self._turns(weighed_obj_list, weight_properties,
                             in_flight.get(None, 0))
         with picks.present() as recent:
+            # What is known comes before whose turn it is.
+            scale = max(turns.values(), default=0) + 1
             result = [
-                -float(in_flight.get(weighed.obj.host, 0) +
-                       recent.count(weighed.obj.host) +
+                -float(scale * (in_flight.get(weighed.obj.host, 0) +
+                                recent.count(weighed.obj.host)) +
                        turns[weighed.obj.host])
                 for weighed in weighed_obj_list]
             recent.add(request.request_id(weight_properties),

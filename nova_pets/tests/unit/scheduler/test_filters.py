@@ -344,6 +344,17 @@ def test_requests_at_once_in_other_processes_do_not_herd(store):
                                             'host2', 'host3', 'host3']
 
 
+@pytest.mark.parametrize('order', [
+    range(8), (0, 4, 1, 5, 2, 6, 3, 7), (3, 7, 2, 6, 1, 5, 0, 4),
+    (0, 3, 6, 1, 4, 7, 2, 5)], ids=str)
+def test_what_is_known_comes_before_whose_turn_it_is(store, order):
+    store.in_flight = {None: 8}
+    first = [weigh(evacuation(f'req-{number}', attempt_id=100 + number),
+                   'host1', 'host2', 'host3', 'host4')[0]
+             for number in order]
+    assert {first.count(host) for host in first} == {2}, first
+
+
 def test_one_that_is_alone_goes_where_nova_has_it(store):
     store.in_flight = {None: 1}
     for number in range(3):
