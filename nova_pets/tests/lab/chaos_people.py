@@ -191,6 +191,12 @@ class People:
             self.force(host, False)
         for pet in self.pets.values():
             server = seen.servers.get(pet.uuid)
+            if pet.wanted == chaos_judge.GONE and server is not None:
+                # Whatever is done to it meanwhile, without end: its disk may
+                # be gone by what was asked for before.
+                if self._is_old(pet.uuid, 'not deleted'):
+                    self._repeat(pet, server, server['status'], False)
+                continue
             if pet.uuid in open_recoveries or server is None or (
                     # The operator's audit looks after these.
                     server['OS-EXT-STS:task_state'] or '').startswith(

@@ -17,6 +17,7 @@ pytest.importorskip('sushy_tools', reason='run "make tier-lab"')
 from nova_pets.tests.lab import bmc
 from nova_pets.tests.lab import chaos_draw
 from nova_pets.tests.lab import chaos_judge
+from nova_pets.tests.lab import chaos_people
 from nova_pets.tests.lab import chaos_story
 from nova_pets.tests.lab import chaos_strike
 from nova_pets.tests.lab import machine
@@ -210,3 +211,34 @@ def test_the_story_sees_a_second_copy(truth, tmp_path):
     tail.stop()
     assert tail.twice == [DB1]
     assert re.search(r'TWICE .* runs on host1, host2', told[-1])
+
+
+# The people
+
+
+def test_a_deletion_is_asked_for_again_while_it_is_recovered(monkeypatch):
+    """One that Nova lost half-way has no disk any more: its recovery, which
+    nobody ends, would fail for ever."""
+    deleted = []
+
+    class Cloud:
+        delete = deleted.append
+
+    class Lab:
+        cloud = Cloud
+
+    class Story:
+        def tell(self, *words):
+            pass
+    people = chaos_people.People(Lab, Story(), None, ())
+    people.pets['db1'] = chaos_people.Pet(
+        'db1', DB1, wanted=chaos_judge.GONE, is_touched=True)
+    seen = chaos_judge.Seen(
+        journal=(), hosts={}, processes={}, computes={}, status=(0, ''),
+        servers={DB1: {'status': 'REBUILD', 'OS-EXT-STS:task_state':
+                       'rebuilding', 'OS-EXT-SRV-ATTR:host': 'host1'}})
+    people.look(seen, {DB1}, set())
+    assert deleted == []
+    monkeypatch.setattr(chaos_people, 'PATIENCE_S', 0)
+    people.look(seen, {DB1}, set())
+    assert deleted == [DB1]
