@@ -73,6 +73,11 @@ class Result:
     def is_good(self) -> bool:
         return bool(self.rounds) and not (self.twice or self.problems)
 
+    @property
+    def is_safe(self) -> bool:
+        """Whatever else is wrong, none ran twice and none is lost."""
+        return not (self.twice or self.lost)
+
     def lines(self) -> list[str]:
         good = self.converged_s or [0.0]
         found = [

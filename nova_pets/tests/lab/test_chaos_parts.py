@@ -15,11 +15,13 @@ import pytest
 pytest.importorskip('sushy_tools', reason='run "make tier-lab"')
 
 from nova_pets.tests.lab import bmc
+from nova_pets.tests.lab import chaos
 from nova_pets.tests.lab import chaos_draw
 from nova_pets.tests.lab import chaos_judge
 from nova_pets.tests.lab import chaos_people
 from nova_pets.tests.lab import chaos_story
 from nova_pets.tests.lab import chaos_strike
+from nova_pets.tests.lab import commands
 from nova_pets.tests.lab import machine
 
 DB1 = 'aaaaaaaa-0000-4000-8000-000000000001'
@@ -242,3 +244,33 @@ def test_a_deletion_is_asked_for_again_while_it_is_recovered(monkeypatch):
     monkeypatch.setattr(chaos_people, 'PATIENCE_S', 0)
     people.look(seen, {DB1}, set())
     assert deleted == [DB1]
+
+
+# Once more
+
+
+WELL = {'rounds': 3}
+LATE = {'rounds': 1, 'problems': ['host1 is cut off']}
+TWICE = {'rounds': 1, 'twice': [DB1]}
+LOST = {'rounds': 1, 'problems': ['db1 runs on no host'], 'lost': ['db1']}
+
+
+@pytest.mark.parametrize('words, runs, code, seeds', [
+    (['--again'], [WELL], 0, [7]), (['--again'], [LATE, WELL], 0, [7, 8]),
+    (['--again'], [LATE, LATE], 2, [7, 8]), ([], [LATE], 2, [7]),
+    (['--again'], [TWICE], 2, [7]), (['--again'], [LOST], 2, [7]),
+    (['--again'], [LATE, LOST], 2, [7, 8])],
+    ids=['well', 'late_once', 'late_twice', 'not_asked', 'twice', 'lost',
+         'then_lost'])
+def test_only_who_is_late_is_asked_again(tmp_path, monkeypatch, words, runs,
+                                         code, seeds):
+    tried, left = [], list(runs)
+
+    def strike(directory, arguments, seed):
+        directory.mkdir()
+        tried.append(seed)
+        return chaos.Result(seed, **left.pop(0))
+    monkeypatch.setattr(commands, '_strike', strike)
+    assert commands.main(['--dir', str(tmp_path / 'lab'), 'chaos', '--seed',
+                          '7', *words]) == code
+    assert tried == seeds and left == []
