@@ -61,7 +61,8 @@ class Result:
     converged_s: list[float] = dataclasses.field(default_factory=list)
     twice: list[str] = dataclasses.field(default_factory=list)
     lost: list[str] = dataclasses.field(default_factory=list)
-    """Pets that did not run, or should not have, when the time was over."""
+    """Pets that did not run, or should not have, when the time was over, and
+    that no recovery was still at."""
     problems: list[str] = dataclasses.field(default_factory=list)
     """All that was not as it has to be then."""
     fences: int = 0
@@ -182,6 +183,7 @@ class Chaos:
         """Let the operator and the owners work until all is well."""
         deadline = time.monotonic() + seconds
         found = ['nothing was looked at']
+        recovered = set()
         while time.monotonic() < deadline:
             try:
                 seen, status = self._look()
@@ -193,9 +195,10 @@ class Chaos:
                     return True
                 self._operator.turn(status)
                 self._operator.audit(seen.servers, status)
-                self._people.look(seen, {
-                    row['uuid'] for row in status['recoveries']['rows']},
-                    set(seen.hosts) - {
+                recovered = {row['uuid']
+                             for row in status['recoveries']['rows']}
+                self._people.look(
+                    seen, recovered, set(seen.hosts) - {
                         row['host'] for row in status['hosts']['not_up']})
             except (rest.Refused, requests.RequestException, ValueError,
                     subprocess.SubprocessError) as error:
@@ -206,7 +209,8 @@ class Chaos:
         self.result.lost += chaos_judge.guests(
             lab.truth.journal(),
             {name: lab.truth.facts(name) for name in lab.plan.hosts},
-            self._people.wanted(), self._people.names())
+            {uuid: what for uuid, what in self._people.wanted().items()
+             if uuid not in recovered}, self._people.names())
         self._story.tell('LOST', f'not in {seconds:.0f} s {when}:')
         for text in found:
             self._story.tell('LOST', text)
