@@ -110,7 +110,8 @@ def _say(text):
 
 def _make_room(directory):
     if directory.exists() and any(directory.iterdir()):
-        if plan_module.server_of(directory) is None:
+        if plan_module.server_of(directory) is None and not (
+                directory / plan_module.ENDED).exists():
             raise Wrong(f'{directory} is not empty and holds no lab')
         up_module.down(directory, _say)
 

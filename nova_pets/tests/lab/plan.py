@@ -32,6 +32,8 @@ ADDRESS = '127.0.%d.%d'
 """All of 127/8 is loopback: a host has an address, and so a port, of its
 own."""
 FILE = 'plan.json'
+ENDED = 'plan.ended.json'
+"""What it is called when only files of the lab are left."""
 
 
 class Other(Exception):

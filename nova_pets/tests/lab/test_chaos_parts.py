@@ -23,6 +23,7 @@ from nova_pets.tests.lab import chaos_story
 from nova_pets.tests.lab import chaos_strike
 from nova_pets.tests.lab import commands
 from nova_pets.tests.lab import machine
+from nova_pets.tests.lab import plan as plan_module
 
 DB1 = 'aaaaaaaa-0000-4000-8000-000000000001'
 SHAPE = chaos_draw.Shape(
@@ -274,3 +275,21 @@ def test_only_who_is_late_is_asked_again(tmp_path, monkeypatch, words, runs,
     assert commands.main(['--dir', str(tmp_path / 'lab'), 'chaos', '--seed',
                           '7', *words]) == code
     assert tried == seeds and left == []
+
+
+# What a run that failed has left
+
+
+def test_the_next_run_makes_room_in_what_one_has_left(tmp_path):
+    (tmp_path / plan_module.ENDED).write_text('{}')
+    (tmp_path / 'story').write_text('it failed')
+    commands._make_room(tmp_path)
+    assert not tmp_path.exists()
+
+
+def test_nobody_elses_files_are_removed(tmp_path):
+    (tmp_path / 'thesis').write_text('mine')
+    with pytest.raises(commands.Wrong, match='holds no lab'):
+        commands._make_room(tmp_path)
+    commands.main(['--dir', str(tmp_path), 'down'])
+    assert (tmp_path / 'thesis').exists()

@@ -318,11 +318,10 @@ def down(directory: pathlib.Path, say=print, keep: bool = False) -> None:
     server = plan_module.server_of(directory)
     if server is not None:
         ground.drop(plan_module.prefix_of(directory), server)
-        # Only what ``up`` made is ever removed.
-        if keep:
-            (directory / plan_module.FILE).unlink()
-        else:
-            shutil.rmtree(directory)
+        (directory / plan_module.FILE).rename(directory / plan_module.ENDED)
+    # Only what ``up`` made is ever removed.
+    if not keep and (directory / plan_module.ENDED).exists():
+        shutil.rmtree(directory)
     say('down: no process, no database, no virtual host is left')
 
 
