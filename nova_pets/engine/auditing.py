@@ -47,11 +47,21 @@ class Auditor:
         self._surveyor = survey_module.Surveyor(store, door, audits)
         self._room_after = ''
 
-    def turn(self, why_not: WhyNot, order: records.Control | None = None
-             ) -> None:
-        """Take one turn; with an order, end it and say what was done."""
+    def turn(self, why_not: WhyNot, order: records.Control | None = None,
+             only: frozenset[str] | None = None) -> None:
+        """Take one turn; with an order, end it and say what was done.
+
+        :param only: instances in a task of rebuilding: nothing but these.
+        """
         me = self._standing.id
-        scope = survey_module.EVERYTHING if order else self._next_scope()
+        if order is not None:
+            scope = survey_module.EVERYTHING
+        elif only is not None:
+            scope = survey_module.Scope(
+                is_whole=False, room_hosts=frozenset(), asks_guests=False,
+                most=MOST, only=only)
+        else:
+            scope = self._next_scope()
         found = self._surveyor.survey(scope)
         for text in found.unknown:
             LOG.debug('audit: %s', text)

@@ -19,6 +19,7 @@ from nova_pets.compute import base as compute_base
 from nova_pets.db import base as db_base
 from nova_pets.detectors import base as detectors_base
 from nova_pets.engine import attempts
+from nova_pets.engine import audit_rounds
 from nova_pets.engine import auditing
 from nova_pets.engine import collector
 from nova_pets.engine import executor
@@ -47,14 +48,8 @@ ORDERS_EVERY_S = 10.0
 TAG_EVERY_S = 5.0
 REPORT_EVERY_S = 15.0
 SCHEMA_EVERY_S = 60.0
-AUDIT_EVERY_S = 600.0
-AUDIT_FIRST_S = 60.0
-"""An engine that has just begun looks at other things first."""
 REST_TTLS = 3
 """How long an engine that does not trust its view lets others try."""
-AUDIT_AGAIN_S = 10.0
-AUDIT_SOON_S = 20.0
-"""Between audits because of pets that are rebuilt outside any recovery."""
 STANDSTILL_S = 30.0
 """Pause while the schema does not fit."""
 
@@ -106,11 +101,12 @@ class Engine:
         self._collector.witnesses.detectors = detectors(
             self._collector, self.memory)
         self._mender = mending.Mender(store, door, self.standing)
-        self._auditor = auditing.Auditor(
-            store, door, audits, self.standing) if audits else None
+        self._audits = audit_rounds.AuditRounds(
+            store, self.memory, workers, self.standing, self._tags,
+            auditing.Auditor(store, door, audits, self.standing),
+            self._why_not_mend) if audits else None
         self._outages = outages.Outages(clock, policy)
         self._is_sane = False
-        self._has_begun_audits = False
         driver = attempts.AttemptDriver(
             store, door, fencer, clock, self.memory, workers, self.standing,
             new_id)
@@ -247,45 +243,8 @@ class Engine:
         if not self.memory.is_quiet(('turn', 'orders'), now):
             self.memory.quiet(('turn', 'orders'), now + ORDERS_EVERY_S)
             self._end_timed_orders(stored)
-        self._audit(stored, policy, now)
-
-    def _audit(self, stored: snapshot.StoreSnapshot,
-               policy: policy_model.Policy, now: float) -> None:
-        """Audit when a person asks for it, and slowly by myself."""
-        if self._auditor is None:
-            return
-        auditor = self._auditor
-        order = next((control for control in stored.controls if
-                      control.kind is states.ControlKind.AUDIT), None)
-        key = ('turn', 'audit')
-        if policy.mode is not states.Mode.ACT:
-            if order is not None:
-                self._store.end_control(
-                    order, self.standing.actor,
-                    f'nothing was mended: mode is {policy.mode}')
-            return
-        if not self._has_begun_audits:
-            self._has_begun_audits = True
-            self.memory.quiet(key, now + AUDIT_FIRST_S)
-        if order is not None:
-            # What could not be carried out is tried again, but not in
-            # every cycle.
-            key = ('turn', f'audit {order.id}')
-        elif self._is_rebuilding_outside(stored):
-            # Most likely the gate refused it, and what is left of it would
-            # destroy the guest when nova-compute restarts there.
-            key = ('turn', 'audit soon')
-        if self.memory.is_quiet(key, now) or self._why_not_mend():
-            return
-        self.memory.quiet(key, now + {
-            'audit': AUDIT_EVERY_S, 'audit soon': AUDIT_SOON_S}.get(
-                key[1], AUDIT_AGAIN_S))
-        self._workers.submit(('turn', 'audit'), lambda: auditor.turn(
-            self._why_not_mend, order))
-
-    def _is_rebuilding_outside(self, stored: snapshot.StoreSnapshot) -> bool:
-        return bool(self._tags.rebuilding - {
-            row.instance_uuid for row in stored.recoveries})
+        if self._audits is not None:
+            self._audits.turn(stored, policy, now)
 
     def _why_not_mend(self) -> str | None:
         mode, _ = self._mode_now()

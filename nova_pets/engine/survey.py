@@ -44,6 +44,9 @@ class Scope:
     asks_guests: bool = True
     most: int | None = None
     """Instances looked at closely; None: all."""
+    only: frozenset[str] | None = None
+    """Of those in a task of rebuilding these, and no others; None: all that
+    is suspicious."""
 
 
 EVERYTHING = Scope()
@@ -109,10 +112,13 @@ class Surveyor:
                      done: Survey) -> None:
         places = self._places(cell.uuid, stored)
         done.hosts += len(places)
-        found = {named.instance_uuid for named in
-                 self._audits.records(cell.uuid, sorted(places))
-                 if audit.is_suspicious(named, places)}
-        found |= set(self._audits.rebuilding(cell.uuid))
+        found = set(self._audits.rebuilding(cell.uuid))
+        if scope.only is not None:
+            found &= scope.only
+        else:
+            found |= {named.instance_uuid for named in
+                      self._audits.records(cell.uuid, sorted(places))
+                      if audit.is_suspicious(named, places)}
         roomy = self._roomy(cell.uuid, places, scope, done)
         chosen = sorted(found | roomy)
         if scope.most is not None:

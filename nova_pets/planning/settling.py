@@ -334,10 +334,10 @@ def _as_read(instance: observations.Instance) -> dict[str, typing.Any]:
 
 
 def settle_host(recovery: records.Recovery,
-                 attempt: records.Attempt | None, host: str,
-                 found: Findings, snap: snapshot.Snapshot,
-                 policy: policy_model.Policy, state_s: float
-                 ) -> Step | None:
+                attempt: records.Attempt | None, host: str,
+                found: Findings, snap: snapshot.Snapshot,
+                policy: policy_model.Policy, state_s: float
+                ) -> Step | None:
     """Return what has to be done about a host that no record explains, but
     room that it holds, or an event there, does; None: no guest is there."""
     instance = found.trace.instance
@@ -419,7 +419,7 @@ def _clean(recovery: records.Recovery,
             safety.hosts_of_lost(recovery, attempt, found.trace, snap) |
             _reached(recovery, attempts, attempt, found.trace)):
         step = settle_host(recovery, attempt, host, found, snap, policy,
-                            state_s)
+                           state_s)
         if step is not None:
             return step
         if host in leaked:

@@ -27,8 +27,9 @@ import sqlalchemy as sa
 from nova_pets.cmd import access
 from nova_pets.cmd import manage
 from nova_pets.compute import nova as nova_door
-from nova_pets.engine import engine as engine_module
+from nova_pets.engine import audit_rounds
 from nova_pets.engine import survey
+from nova_pets.engine import tagging
 from nova_pets.tests.cloud import pets as pets_cloud
 from nova_pets.tests.functional import windows
 
@@ -45,9 +46,9 @@ def scene():
                'pets': {'claim_ttl': 30}}
     with pytest.MonkeyPatch.context() as patch:
         # What an engine mends by itself is not to be gone before the looks.
-        patch.setattr(engine_module, 'AUDIT_FIRST_S', 1e6)
-        patch.setattr(engine_module.Engine, '_is_rebuilding_outside',
-                      lambda self, stored: False)
+        patch.setattr(audit_rounds, 'FIRST_S', 1e6)
+        patch.setattr(tagging.Tagging, 'rebuilding', property(
+            lambda self: frozenset(), lambda self, value: None))
         with pets_cloud.PetsCloud(hosts=3, report_interval_s=2,
                                   down_time_s=600, pets=patient) as cloud:
             found = cloud.boot_many(

@@ -8,6 +8,7 @@ import pytest
 
 from nova_pets import exception
 from nova_pets.compute import base as compute_base
+from nova_pets.engine import audit_rounds
 from nova_pets.engine import auditing
 from nova_pets.engine import engine as engine_module
 from nova_pets.engine import survey
@@ -122,14 +123,14 @@ def ended(world):
 @pytest.fixture
 def quicker(monkeypatch):
     """Virtual minutes cost real seconds."""
-    monkeypatch.setattr(engine_module, 'AUDIT_FIRST_S', 15.0)
-    monkeypatch.setattr(engine_module, 'AUDIT_EVERY_S', 40.0)
+    monkeypatch.setattr(audit_rounds, 'FIRST_S', 15.0)
+    monkeypatch.setattr(audit_rounds, 'EVERY_S', 40.0)
 
 
 def test_an_engine_audits_slowly_by_itself(world, audits, quicker):
     world.boot('db1')
     engine = world.engine(audits=audits)
-    drive(world, [engine], engine_module.AUDIT_FIRST_S - 5)
+    drive(world, [engine], audit_rounds.FIRST_S - 5)
     add_record(world, 'db1')
     assert audits.surveys == 0
     drive(world, [engine], 10)
@@ -137,14 +138,14 @@ def test_an_engine_audits_slowly_by_itself(world, audits, quicker):
     event, = mended(world, 'db1')
     assert event.actor == 'engine scheduler-a/1'
     assert event.evidence['audit']['finding'] == 'record_of_its_host'
-    drive(world, [engine], engine_module.AUDIT_EVERY_S - 20)
+    drive(world, [engine], audit_rounds.EVERY_S - 20)
     assert audits.surveys == 1
     drive(world, [engine], 30)
     assert audits.surveys == 2
 
 
 def test_a_rebuild_outside_any_recovery_is_audited_at_once(world, audits):
-    """Most likely refused by the gate; AUDIT_EVERY_S is ten minutes."""
+    """Most likely refused by the gate; EVERY_S is ten minutes."""
     world.boot('db1')
     engine = world.engine(audits=audits)
     drive(world, [engine], 10)
@@ -153,17 +154,33 @@ def test_a_rebuild_outside_any_recovery_is_audited_at_once(world, audits):
     assert audits.surveys == 0
     world.rows['db1'].task_state = 'rebuilding'
     drive(world, [engine], engine_module.TAG_EVERY_S + 3)
-    assert audits.surveys == 1 and world.rows['db1'].migrations == []
+    assert world.rows['db1'].migrations == []
     assert world.rows['db1'].task_state is None
-    drive(world, [engine], 1.5 * engine_module.AUDIT_SOON_S)
-    assert audits.surveys == 1
+    assert audits.surveys == 0 and audits.room_asked == []
+
+
+def test_a_rebuild_that_lasts_holds_up_no_other_audit(
+        world, audits, quicker, monkeypatch):
+    """Its owner rebuilds db1, and it is not done; db2 is looked after."""
+    monkeypatch.setattr(audits, 'last_actions', lambda cell, uuids: {
+        uuid: audit_model.Action('rebuild', False) for uuid in uuids})
+    world.boot('db1')
+    world.boot('db2')
+    engine = world.engine(audits=audits)
+    world.rows['db1'].task_state = 'rebuilding'
+    drive(world, [engine], 10)
+    add_record(world, 'db2')
+    drive(world, [engine], audit_rounds.FIRST_S)
+    assert (audits.surveys, audits.withdrawn) == (1, [1])
+    drive(world, [engine], audit_rounds.EVERY_S)
+    assert audits.surveys == 2
 
 
 def test_one_engine_of_several_audits(world, audits, quicker):
     world.boot('db1')
     engines = [world.engine('a', audits=audits),
                world.engine('b', audits=audits)]
-    drive(world, engines, engine_module.AUDIT_FIRST_S + 20)
+    drive(world, engines, audit_rounds.FIRST_S + 20)
     assert all(one.standing.has_slot for one in engines)
     assert audits.surveys == 1
 
@@ -185,7 +202,7 @@ def test_observe_mode_mends_nothing_and_ends_the_order(
         world, audits, quicker):
     world.boot('db1')
     engine = world.engine(mode=states.Mode.OBSERVE, audits=audits)
-    drive(world, [engine], engine_module.AUDIT_FIRST_S + 10)
+    drive(world, [engine], audit_rounds.FIRST_S + 10)
     add_record(world, 'db1')
     order(world)
     drive(world, [engine], 3)
@@ -219,7 +236,7 @@ def auditor(world, audits):
     engine = world.engine(audits=audits)
     world.boot('db1')
     drive(world, [engine], 10)
-    return engine._auditor, engine.standing
+    return engine._audits.auditor, engine.standing
 
 
 def test_a_deposed_engine_mends_nothing(world, audits, auditor):
@@ -317,7 +334,7 @@ def test_an_unasked_audit_reads_few_rooms_and_all_in_turn(
     engine = world.engine(audits=audits)
     drive(world, [engine], 10)
     for _ in range(3):
-        engine._auditor.turn(lambda: None)
+        engine._audits.auditor.turn(lambda: None)
     assert audits.room_asked == [
         'host1', 'host2', 'host3', 'host4', 'host1', 'host5']
 
@@ -360,7 +377,7 @@ def test_a_guest_elsewhere_is_seen_and_left_to_people(world, audits):
     assert [one.code for one in looker.survey().findings] == ['two_guests']
     world.machines['host1'].guests.discard('db1')
     assert [one.code for one in looker.survey().findings] == ['orphan_guest']
-    engine._auditor.turn(lambda: None, order(world))
+    engine._audits.auditor.turn(lambda: None, order(world))
     assert world.running('db1') == ['host2'] and world.calls == []
 
 
