@@ -42,7 +42,7 @@ ALARMING_REASONS = frozenset({
     'life_after_proof', 'power_unreadable', 'power_not_off',
     'service_restart_failed', 'service_dead', 'power_on_failed',
     'power_on_late', 'cleanup_missed', 'building_slow', 'verify_failed',
-    'day_limit'})
+    'day_limit', 'wrong_device', 'peer_sees_life'})
 """A host or recovery held for one of these does not move on without a
 person, whatever its state."""
 

@@ -68,6 +68,11 @@ def test_every_alarming_reason_is_a_reason():
     assert set(reasons.REASONS) >= questions.ALARMING_REASONS
 
 
+@pytest.mark.parametrize('reason', ['wrong_device', 'peer_sees_life'])
+def test_a_dead_host_that_nothing_powers_off_calls_a_person(reason):
+    assert questions.exit_code(with_host(H.DOWN, reason)) is E.ACT
+
+
 @pytest.mark.parametrize('reason', sorted(questions.ALARMING_REASONS))
 def test_a_host_held_for_an_alarming_reason_calls_a_person(reason):
     facts = with_host(H.SUSPECT, reason)
