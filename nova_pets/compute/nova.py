@@ -47,6 +47,8 @@ class NovaDoor(base.ComputeDoor):
         self._calls = evacuation.Calls(cast_retries)
         self._conductor_timeout_s = conductor_timeout_s
         self._conductor_answered_at = -math.inf
+        self._conductor_silent_at = -math.inf
+        """When the last question was asked that nobody answered."""
         self._conductor_lock = threading.Lock()
         self.audits = audit.NovaAuditDoor(self._cells)
 
@@ -151,22 +153,32 @@ class NovaDoor(base.ComputeDoor):
             writer.update_instance(self._cells.context(cell_uuid), uuid,
                                    expected, values)
 
-    def _has_conductor(self):
+    def _has_conductor(self, called_at):
         """Whether one answers, or has a moment ago: of many evacuations at
-        once not each asks."""
+        once not each asks.
+
+        :param called_at: when this was wanted. Who waited while another
+            asked in vain does not ask for itself: with no conductor many
+            would wait for one timeout after the other.
+        """
         with self._conductor_lock:
             asked_at = time.monotonic()
-            if asked_at - self._conductor_answered_at > CONDUCTOR_FRESH_S:
-                if not self.conductor_answers(self._conductor_timeout_s):
-                    return False
+            if asked_at - self._conductor_answered_at <= CONDUCTOR_FRESH_S:
+                return True
+            if self._conductor_silent_at >= called_at:
+                return False
+            if self.conductor_answers(self._conductor_timeout_s):
                 self._conductor_answered_at = asked_at
-            return True
+                return True
+            self._conductor_silent_at = asked_at
+            return False
 
     def evacuate(self, cell_uuid, uuid, request_id, on_shared_storage,
                  target_stopped):
         try:
             identity = self._identity.context(request_id)
-            if self._conductor_timeout_s and not self._has_conductor():
+            if self._conductor_timeout_s and not self._has_conductor(
+                    time.monotonic()):
                 raise exception.EvacuateRefused(
                     uuid=uuid, found='no conductor answers')
         except exception.NovaUnavailable as error:

@@ -27,15 +27,23 @@ def door(monkeypatch):
 
 
 def test_an_answer_counts_for_a_moment(clock, door):
-    assert door._has_conductor() and door._has_conductor()
+    assert door._has_conductor(clock[0]) and door._has_conductor(clock[0])
     assert door.asked == 1
     clock[0] += nova_door.CONDUCTOR_FRESH_S + 0.1
     door.answers = False
-    assert not door._has_conductor()
+    assert not door._has_conductor(clock[0])
 
 
 def test_silence_is_asked_again(clock, door):
     door.answers = False
-    assert not door._has_conductor()
+    assert not door._has_conductor(clock[0])
     door.answers = True
-    assert door._has_conductor()
+    clock[0] += 0.1
+    assert door._has_conductor(clock[0])
+
+
+def test_who_waited_while_nobody_answered_does_not_wait_again(clock, door):
+    door.answers = False
+    called_at = clock[0] - 1.0
+    assert not any(door._has_conductor(called_at) for _ in range(8))
+    assert door.asked == 1
