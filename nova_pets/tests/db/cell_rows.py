@@ -4,6 +4,7 @@
 Adds rows and nothing else; a database of its own is made by the caller.
 """
 
+import contextlib
 import datetime
 import uuid as uuid_module
 
@@ -12,12 +13,22 @@ from nova.db import migration
 from nova.db.api import models as api_models
 from nova.db.main import api as main_db
 from nova.db.main import models
+from nova import objects
 import sqlalchemy as sa
 
 from nova_pets.compute import reader
 
 CELL = 'cell'
 WHEN = datetime.datetime(2026, 1, 1)
+
+
+@contextlib.contextmanager
+def on_sqlite(directory):
+    """Give a Cell in a directory, for a module of tests."""
+    objects.register_all()
+    cell = Cell(f'sqlite:///{directory}/cell.sqlite', by_migrations=False)
+    yield cell
+    cell.engine.dispose()
 
 
 class Cell:
@@ -37,6 +48,12 @@ class Cell:
             migration.db_sync(database='main', context=self.context())
         else:
             models.BASE.metadata.create_all(self.engine)
+
+    def empty(self):
+        """Remove all rows."""
+        with self.engine.begin() as conn:
+            for table in models.BASE.metadata.sorted_tables[::-1]:
+                conn.execute(table.delete())
 
     def context(self):
         context = nova_context.get_admin_context()

@@ -9,7 +9,6 @@ import datetime
 
 from nova.db.api import models as api_models
 from nova.db.main import models
-from nova import objects
 import pytest
 
 from nova_pets.compute import audit
@@ -21,21 +20,13 @@ LATER = cell_rows.WHEN + datetime.timedelta(hours=1)
 
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
-    objects.register_all()
-    cell = cell_rows.Cell(
-        f'sqlite:///{tmp_path_factory.mktemp("audit")}/cell.sqlite',
-        by_migrations=False)
-    yield cell
-    cell.engine.dispose()
+    with cell_rows.on_sqlite(tmp_path_factory.mktemp('audit')) as cell:
+        yield cell
 
 
 @pytest.fixture
 def cell(made):
-    with made.engine.begin() as conn:
-        for table in (models.Instance, models.InstanceExtra,
-                      models.Migration, models.InstanceAction,
-                      models.InstanceActionEvent):
-            conn.execute(table.__table__.delete())
+    made.empty()
     return made
 
 

@@ -24,19 +24,13 @@ INSTANCE, MIGRATION = models.Instance, models.Migration
 
 @pytest.fixture(scope='module')
 def made(tmp_path_factory):
-    objects.register_all()
-    cell = cell_rows.Cell(
-        f'sqlite:///{tmp_path_factory.mktemp("writer")}/cell.sqlite',
-        by_migrations=False)
-    yield cell
-    cell.engine.dispose()
+    with cell_rows.on_sqlite(tmp_path_factory.mktemp('writer')) as cell:
+        yield cell
 
 
 @pytest.fixture
 def cell(made):
-    with made.engine.begin() as conn:
-        for table in models.BASE.metadata.sorted_tables[::-1]:
-            conn.execute(table.delete())
+    made.empty()
     return made
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One lab for the session: brought up, used by each test in turn, ended."""
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -46,17 +47,25 @@ def lab(tmp_path_factory, pytestconfig, own_server):
         tiers.require('lab', f'{", ".join(missing)} cannot be imported: '
                              'run "make tier-lab"')
     from nova_pets.tests.lab import deeds
+    plan = plan_module.make(
+        tmp_path_factory.mktemp('lab'), cells=2, computes=7, schedulers=3,
+        workers=2, report_interval_s=2, database=server())
+    if own_server is not None:
+        plan.server = own_server.url
+    with brought_up(plan, pytestconfig, 'lab', deeds.Lab) as result:
+        yield result
+
+
+@contextlib.contextmanager
+def brought_up(plan, config, tier, make):
+    """Bring a lab up for a session, and down after it, whatever ends it.
+
+    :param make: of the plan: what the tests are given.
+    """
     from nova_pets.tests.lab import ground
     from nova_pets.tests.lab import guard
     from nova_pets.tests.lab import up
-    directory = tmp_path_factory.mktemp('lab')
-    plan = plan_module.make(
-        directory, cells=2, computes=7, schedulers=3, workers=2,
-        report_interval_s=2, database=server())
-    if own_server is not None:
-        plan.server = own_server.url
-
-    capture = pytestconfig.pluginmanager.getplugin('capturemanager')
+    capture = config.pluginmanager.getplugin('capturemanager')
 
     def say(text):
         # Where a person looks: it takes a while.
@@ -65,17 +74,17 @@ def lab(tmp_path_factory, pytestconfig, own_server):
 
     # "timeout" ends us by this when all of it takes too long.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with guard.over(directory):
+    with guard.over(plan.directory):
         try:
             up.Up(plan, say).run()
-            result = deeds.Lab(plan)
+            result = make(plan)
             result.cloud.log_in()
             yield result
         except ground.Missing as error:
-            tiers.require('lab', str(error))
+            tiers.require(tier, str(error))
         finally:
             # The logs and the journal stay, as long as pytest keeps them.
-            up.down(directory, say, keep=True)
+            up.down(plan.directory, say, keep=True)
 
 
 def pytest_terminal_summary(terminalreporter):

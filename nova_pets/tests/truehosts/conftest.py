@@ -4,7 +4,6 @@
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 
 import pytest
@@ -58,30 +57,11 @@ def machine_has_all():
 
 @pytest.fixture(scope='session')
 def lab(machine_has_all, tmp_path_factory, pytestconfig):
-    from nova_pets.tests.lab import ground
-    from nova_pets.tests.lab import guard
-    from nova_pets.tests.lab import up
     from nova_pets.tests.lab.truehost import deeds
-    directory = tmp_path_factory.mktemp('lab')
     plan = plan_module.make(
-        directory, cells=1, computes=COMPUTES, schedulers=SCHEDULERS,
-        workers=WORKERS, report_interval_s=2, database=lab_conftest.server(),
-        has_true_hosts=True)
-    capture = pytestconfig.pluginmanager.getplugin('capturemanager')
-
-    def say(text):
-        with capture.global_and_fixture_disabled():
-            print(text, flush=True)
-
-    # "timeout" ends us by this when all of it takes too long.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with guard.over(directory):
-        try:
-            up.Up(plan, say).run()
-            result = deeds.TrueLab(plan)
-            result.cloud.log_in()
-            yield result
-        except ground.Missing as error:
-            tiers.require(TIER, str(error))
-        finally:
-            up.down(directory, say, keep=True)
+        tmp_path_factory.mktemp('lab'), cells=1, computes=COMPUTES,
+        schedulers=SCHEDULERS, workers=WORKERS, report_interval_s=2,
+        database=lab_conftest.server(), has_true_hosts=True)
+    with lab_conftest.brought_up(plan, pytestconfig, TIER,
+                                 deeds.TrueLab) as result:
+        yield result
