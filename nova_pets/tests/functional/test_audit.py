@@ -48,7 +48,8 @@ def scene():
         # What an engine mends by itself is not to be gone before the looks.
         patch.setattr(audit_rounds, 'FIRST_S', 1e6)
         patch.setattr(tagging.Tagging, 'rebuilding', property(
-            lambda self: frozenset(), lambda self, value: None))
+            lambda self: frozenset(), lambda self, value: None),
+            raising=False)
         with pets_cloud.PetsCloud(hosts=3, report_interval_s=2,
                                   down_time_s=600, pets=patient) as cloud:
             found = cloud.boot_many(
