@@ -13,11 +13,17 @@ import pytest
 
 from nova_pets.tests.functional import windows
 
-POLICY = {'pets': {**windows.QUICK['pets'], 'parallel_per_host': 16,
-                   'scheduling_timeout': 20}}
+POLICY = {**windows.QUICK['pets'], 'parallel_per_host': 16,
+          'scheduling_timeout': 20}
+LONG = {'waiting': {'backoff_first': 15, 'backoff_max': 20},
+        'verifying': {'verify_watch': 15}}
+"""So that everybody acts within the moment."""
 
 DEEDS = {
     'evacuate': lambda cloud, uuid: cloud.evacuate(uuid),
+    # To a host, past every scheduler, as clients before 2.68 may.
+    'force': lambda cloud, uuid: cloud.evacuate(
+        uuid, host='host3', force=True, microversion='2.30'),
     'live_migrate': lambda cloud, uuid: cloud.live_migrate(uuid),
     'migrate': lambda cloud, uuid: cloud.migrate(uuid),
     'reset_active': lambda cloud, uuid: cloud.reset_state(uuid, 'active'),
@@ -34,7 +40,8 @@ DEEDS = {
 @dataclasses.dataclass(frozen=True)
 class Row:
     end: str
-    """running, stopped, let_go (not recovered, and no guest), operator (the
+    """running, stopped, theirs (running where they brought it, before its
+    host was proven off), let_go (not recovered, and no guest), operator (the
     same, and a person is asked), reaped (let go; what its destination had
     begun is left to Nova's reaper of deleted instances there)."""
     codes: frozenset = frozenset()
@@ -53,6 +60,7 @@ TABLE = {
     # The host is dead, and nobody knows.
     ('before', 'migrate'): row('operator', 'resizing'),
     ('before', 'evacuate'): row('running', refused=True),
+    ('before', 'force'): row('running', refused=True),
     ('before', 'reset_active'): row('running'),
     ('before', 'reset_error'): row('running', says='nova says error'),
     ('before', 'stop'): row('stopped', says='powering-off'),
@@ -62,6 +70,7 @@ TABLE = {
     ('before', 'retag'): row('running'),
     # Known to be down, and forced down in nova; not proven off.
     ('pending', 'evacuate'): row('running', 'foreign_refused'),
+    ('pending', 'force'): row('theirs', 'moved_away'),
     ('pending', 'live_migrate'): row('running'),
     ('pending', 'migrate'): row('running', refused=True),
     ('pending', 'reset_active'): row('running'),
@@ -93,7 +102,42 @@ TABLE = {
     ('settling', 'delete'): row('let_go', 'being_deleted', 'deleted'),
     ('settling', 'untag'): row('running', refused=True),
     ('settling', 'retag'): row('running', refused=True),
+    # A destination failed, and the next try is not due yet.
+    ('waiting', 'evacuate'): row('running', 'foreign_refused'),
+    ('waiting', 'force'): row('running'),
+    ('waiting', 'live_migrate'): row('running'),
+    ('waiting', 'migrate'): row('running', refused=True),
+    ('waiting', 'reset_active'): row('running'),
+    ('waiting', 'reset_error'): row('running'),
+    ('waiting', 'stop'): row('stopped'),
+    ('waiting', 'start'): row('running'),
+    ('waiting', 'delete'): row('let_go', 'being_deleted', 'deleted'),
+    ('waiting', 'untag'): row('let_go'),
+    ('waiting', 'retag'): row('running'),
+    # It runs on its destination, and is looked at for a while.
+    ('verifying', 'evacuate'): row('running', refused=True),
+    ('verifying', 'force'): row('running', refused=True),
+    ('verifying', 'live_migrate'): row('running'),
+    ('verifying', 'reset_active'): row('running'),
+    ('verifying', 'reset_error'): row('running'),
+    ('verifying', 'stop'): row('stopped'),
+    ('verifying', 'start'): row('running'),
+    ('verifying', 'delete'): row('let_go'),
+    ('verifying', 'untag'): row('running'),
+    ('verifying', 'retag'): row('running'),
+    # Suspended when its host died: a person is asked, and says "retry".
+    ('asked', 'evacuate'): row('operator', refused=True),
+    ('asked', 'force'): row('operator', refused=True),
+    ('asked', 'live_migrate'): row('operator', refused=True),
+    ('asked', 'migrate'): row('operator', refused=True),
+    ('asked', 'reset_active'): row('operator', 'suspended'),
+    ('asked', 'reset_error'): row('operator', 'suspended'),
+    ('asked', 'stop'): row('operator', refused=True),
+    ('asked', 'delete'): row('let_go', 'deleted'),
+    ('asked', 'untag'): row('let_go'),
+    ('asked', 'retag'): row('operator'),
     # Recovered: its owner's again.
+    ('after', 'force'): row('running', refused=True),
     ('after', 'evacuate'): row('running', refused=True),
     ('after', 'reset_active'): row('running'),
     ('after', 'stop'): row('stopped'),
@@ -184,6 +228,37 @@ def _settling(scene):
     scene.act_on_held(holds)
 
 
+def _waiting(scene):
+    from nova import exception
+    cloud = scene.cloud
+    for uuid in scene.pets.values():
+        cloud.fail('compute', 'spawn', exception.NovaException('as ordered'),
+                   times=1, instance=uuid)
+    cloud.crash('host1')
+    for uuid in scene.pets.values():
+        cloud.wait_recovery(uuid, 'waiting', windows.PATIENCE_S)
+    scene.act()
+
+
+def _verifying(scene):
+    scene.cloud.crash('host1')
+    for uuid in scene.pets.values():
+        scene.cloud.wait_recovery(uuid, 'verifying', windows.PATIENCE_S)
+    scene.act()
+
+
+def _asked(scene):
+    cloud = scene.cloud
+    for uuid in scene.pets.values():
+        cloud.action(uuid, {'suspend': None})
+    for uuid in scene.pets.values():
+        cloud.wait_server(uuid, status='SUSPENDED', task_state=None)
+    cloud.crash('host1')
+    for uuid in scene.pets.values():
+        cloud.wait_recovery(uuid, 'needs_operator', windows.PATIENCE_S)
+    scene.act()
+
+
 def _after(scene):
     scene.cloud.crash('host1')
     for uuid in scene.pets.values():
@@ -192,7 +267,8 @@ def _after(scene):
 
 
 MOMENTS = {'before': _before, 'pending': _pending, 'building': _building,
-           'settling': _settling, 'after': _after}
+           'settling': _settling, 'waiting': _waiting,
+           'verifying': _verifying, 'asked': _asked, 'after': _after}
 
 
 class _Theatre:
@@ -208,7 +284,8 @@ class _Theatre:
         if self._scene is None or self._scene.moment != moment:
             self.close()
             cloud = self._open.enter_context(pets_cloud.PetsCloud(
-                hosts=4, report_interval_s=2, pets=POLICY))
+                hosts=4, report_interval_s=2,
+                pets={'pets': {**POLICY, **LONG.get(moment, {})}}))
             scene = Scene(cloud, moment)
             scene.watch = self._open.enter_context(
                 windows.Watch(cloud, scene.pets.values()))
@@ -241,6 +318,11 @@ def test_the_pet_is_where_its_owner_wants_it(theatre, moment, deed):
         cloud.wait_server(uuid, windows.PATIENCE_S, task_state=None,
                           status=_STATUS[expected.end])
         windows.judge(cloud, uuid, expected.end == 'stopped')
+    elif expected.end == 'theirs':
+        cloud.wait_recovery(uuid, 'abandoned', windows.PATIENCE_S)
+        host = cloud.server(uuid)['OS-EXT-SRV-ATTR:host']
+        assert cloud.running(uuid) == [host] == ['host3']
+        assert not windows.dangers(cloud, uuid, host)
     elif expected.end == 'operator':
         cloud.wait_recovery(uuid, 'needs_operator', windows.PATIENCE_S)
         assert cloud.running(uuid) == []
