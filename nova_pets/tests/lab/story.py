@@ -90,20 +90,23 @@ class Story:
                   f'off {off:.1f} s, first pet {min(runs):.1f} s, last of '
                   f'{len(moving)} {max(runs):.1f} s')
 
-    def take_back(self, host):
-        """Mend a host that was fenced, and wait until it is up for us.
+    def take_back(self, *hosts):
+        """Mend hosts that were fenced, and wait until all is as it was.
 
-        Not before every pet has left it: that would be a wrong binding.
+        None before every pet has left it: that would be a wrong binding.
         """
-        crash = [line['wall'] for line in self.lab.truth.journal()
-                 if line['host'] == host and line.get('cut_off')][-1]
-        self.wait(lambda: any(
-            at > crash and f'host {host}: fenced -> vacated' in text
-            for at, text in self.lab.log()), RECOVERED_S,
-            f'{host} is vacated')
-        self.lab.mend_host(host)
-        took = self.wait(self.is_normal, RECOVERED_S, f'{host} is back')
-        self.tell(f'{host} is switched on; back and up {took:.1f} s')
+        for host in hosts:
+            crash = [line['wall'] for line in self.lab.truth.journal()
+                     if line['host'] == host and line.get('cut_off')][-1]
+            self.wait(lambda host=host, crash=crash: any(
+                at > crash and f'host {host}: fenced -> vacated' in text
+                for at, text in self.lab.log()), RECOVERED_S,
+                f'{host} is vacated')
+        for host in hosts:
+            self.lab.mend_host(host)
+        names = ', '.join(hosts)
+        took = self.wait(self.is_normal, RECOVERED_S, f'back: {names}')
+        self.tell(f'switched on: {names}; back and up {took:.1f} s')
 
     # -- a storm --------------------------------------------------------------
 

@@ -173,8 +173,7 @@ def test_two_hosts_that_fail_while_the_database_is_an_hour_ahead(
     database.step(3600)
     story.fail(failing, pets, cattle)
     database.step(0)
-    for host in failing:
-        story.take_back(host)
+    story.take_back(*failing)
 
 
 def test_after_the_storms_a_real_failure_is_recovered(story, inhabitants):
