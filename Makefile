@@ -96,9 +96,7 @@ lint: $(TEST_STAMP) $(OWN_STAMP)
 	@echo "==> mypy"
 	@$(BIN)/mypy
 
-# One pytest for each tier: a tier may set up its process (threads or
-# eventlet, nova's options) in a way that another cannot live with. All of
-# them are run, whatever the ones before said; then the target fails.
+# All of them are run, whatever the ones before said; then the target fails.
 tiers: $(TIERS:%=tier-%)
 	@failed=; for tier in $(TIERS); do \
 	    [ ! -e $(VENV)/.failed-$$tier ] || failed="$$failed $$tier"; \
@@ -112,24 +110,13 @@ tier-packaging: | \
     $(filter tier-unit tier-simulator tier-db tier-executable,\
     $(TIERS:%=tier-%))
 
-# The functional tier runs whole clouds beside each other, with heartbeats of
-# real seconds, and the fencing tier asserts deadlines of real seconds: what
-# failed there has to fail alone, too. How many tests run
-# at a time is said in nova_pets/tests/conftest.py. Only the tiers unit and
-# simulator have no fixtures that are dear and belong to a file.
+# nova_pets/tests/tiers.sh says how a tier is run, and why so.
 $(TIERS:%=tier-%): tier-%: $(TEST_STAMP) $(OWN_STAMP)
 	@rm -f $(VENV)/.failed-$*
-	@echo "==> pytest $* (nova $(NOVA))"
-	@$(PYTEST) -n auto \
-	    --dist $(if $(filter unit simulator,$*),worksteal,loadfile) \
-	    --no-loadscope-reorder $(PYTEST_ARGS) nova_pets/tests/$*; status=$$?; \
-	if [ $$status -eq 1 ] && [ $(filter functional fencing,$*) ]; then \
-	    echo "==> pytest $*: once more, alone, what failed"; \
-	    $(PYTEST) -n 0 --last-failed $(PYTEST_ARGS) nova_pets/tests/$*; \
-	    status=$$?; \
-	fi; \
-	[ $$status -ne 124 ] || echo "==> pytest $*: longer than $(LIMIT_S) s"; \
-	[ $$status -eq 0 ] || touch $(VENV)/.failed-$*
+	@echo "==> nova $(NOVA)"
+	@NOVA_PETS_TIERS=$* PYTHON=$(BIN)/python LIMIT_S=$(LIMIT_S) \
+	    sh nova_pets/tests/tiers.sh $(VENV) $(PYTEST_ARGS) || \
+	    touch $(VENV)/.failed-$*
 
 # True hosts need libvirt, which is compiled.
 lab:
