@@ -14,6 +14,7 @@ from nova_pets.tests.lab import plan as plan_module
 
 TIMINGS = 'lab timing'
 DATABASE = os.environ.get('NOVA_PETS_LAB_DATABASE', 'mysql')
+HEARTBEAT_S = int(os.environ.get('NOVA_PETS_LAB_HEARTBEAT_S', '2'))
 OWN = 'own'
 """A MariaDB of the session, whose clock may be stepped."""
 
@@ -49,7 +50,7 @@ def lab(tmp_path_factory, pytestconfig, own_server):
     from nova_pets.tests.lab import deeds
     plan = plan_module.make(
         tmp_path_factory.mktemp('lab'), cells=2, computes=7, schedulers=3,
-        workers=2, report_interval_s=2, database=server())
+        workers=2, report_interval_s=HEARTBEAT_S, database=server())
     if own_server is not None:
         plan.server = own_server.url
     with brought_up(plan, pytestconfig, 'lab', deeds.Lab) as result:
