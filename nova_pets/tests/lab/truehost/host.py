@@ -107,6 +107,9 @@ def main(directory, host, address, port, *compute):
 
 def _mount(home, host):
     for place in _OWN:
+        # To be mounted over, an empty one will do: libvirt-daemon brings
+        # none, libvirt-daemon-system does.
+        pathlib.Path(place).mkdir(parents=True, exist_ok=True)
         _run('mount', '--bind', own(home, place), place)
     for place in ('/run', '/dev/shm'):
         _run('mount', '-t', 'tmpfs', 'tmpfs', place)
