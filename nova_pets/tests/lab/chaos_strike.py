@@ -291,16 +291,25 @@ class Field:
             'pets maintenance': (('maintenance', target),
                                  ('maintenance', target, '--off'))
         }[fault.kind]
-        reason = ('--reason', 'chaos')
-        code, text = self.lab.pets(*begin, *reason)
-        if code not in (0, 1):
+        found = self._ordered(*begin)
+        if not found['ordered']:
             return ''
         yield
         deadline = time.monotonic() + ENDED_S
-        while self.lab.pets(*end, *reason)[0] not in (0, 1) and (
+        while not any(map(self._ordered(*end).get, ('ended', 'already'))) and (
                 time.monotonic() < deadline):
             time.sleep(2)
-        return text.strip().splitlines()[0] if text.strip() else 'ordered'
+        return f'{" ".join(begin)} was ordered, engines {found["engines"]}'
+
+    def _ordered(self, *words) -> dict:
+        """Return what became of an order. Its exit code does not tell: an
+        order that no engine hears is one, too, and has to be ended."""
+        nothing: dict = {'ordered': [], 'ended': [], 'already': []}
+        text = self.lab.pets(*words, '--reason', 'chaos', '--json')[1]
+        try:
+            return nothing | json.JSONDecoder().raw_decode(text)[0]
+        except ValueError:
+            return nothing
 
 
 def _lines(path):

@@ -247,6 +247,30 @@ def test_a_deletion_is_asked_for_again_while_it_is_recovered(monkeypatch):
     assert deleted == [DB1]
 
 
+# The orders
+
+
+def test_an_order_that_no_engine_hears_is_ended_too():
+    """It ends with 2, and holds the host back until somebody ends it."""
+    orders = []
+
+    class Lab:
+        def pets(self, *words):
+            orders.append(words[:-3])
+            what = 'ended' if '--off' in words else 'ordered'
+            return 2, json.dumps({what: [{}], 'engines': 'silent'}) + '\na log'
+    field = chaos_strike.Field(Lab(), None, None, None)
+    deed = field._pets_order(chaos_draw.Fault(
+        'pets maintenance', 'host2'), 'host2')
+    assert next(deed) is None
+    assert orders == [('maintenance', 'host2')]
+    with pytest.raises(StopIteration) as ended:
+        next(deed)
+    assert orders[1:] == [('maintenance', 'host2', '--off')]
+    assert ended.value.value == (
+        'maintenance host2 was ordered, engines silent')
+
+
 # Once more
 
 
