@@ -32,8 +32,9 @@ class HostRows:
         """Return the row as mine, with the generation to write against.
 
         :raises RowConflict: someone else has it.
+        :raises ClaimsLost: this engine drives nothing.
         """
-        me = self._standing.id
+        me = self._standing.claimant()
         if row.owner == me:
             return row
         generation = self._store.claim_host(row.host, row.generation, me)

@@ -30,8 +30,11 @@ class RecoveryRows:
         self._standing = standing
 
     def claim(self, row: records.Recovery) -> records.Recovery:
-        """:raises RowConflict: someone else has it."""
-        me = self._standing.id
+        """
+        :raises RowConflict: someone else has it.
+        :raises ClaimsLost: this engine drives nothing.
+        """
+        me = self._standing.claimant()
         assert row.id is not None  # nosec: rows read have an id
         if row.owner == me:
             return row

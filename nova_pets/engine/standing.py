@@ -58,6 +58,19 @@ class Standing:
     def has_slot(self) -> bool:
         return self.engine.slot is not None
 
+    def claimant(self) -> str:
+        """Return my id, to claim a row with.
+
+        :raises ClaimsLost: I have no slot. A thread that slept through a
+            deposition would claim for an engine that lives, so that nobody
+            takes the row from it, and that looks at nothing.
+        """
+        engine = self.engine
+        if engine.slot is None:
+            raise exception.ClaimsLost(
+                reason='this engine has no slot, and drives nothing')
+        return engine.id
+
     @property
     def actor(self) -> str:
         return f'engine {self.engine.host}/{self.engine.worker}'

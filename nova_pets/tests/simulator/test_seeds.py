@@ -15,6 +15,9 @@ from nova_pets.simulator import run
 SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 
 FAILED_ONCE = {
+    20003042: 'L2: a thread that slept through a deposition claimed a host '
+              'for its engine, which lived again without a slot: nobody drove '
+              'that host any more (2026-11-30)',
     20001027: 'I1: a person ordered a reboot from a host that came back by '
               'itself, before it listened; the false world emptied its queue '
               'when it was switched on (2026-11-30)',

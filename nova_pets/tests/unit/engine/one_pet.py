@@ -98,6 +98,7 @@ class Bench:
                 mode=states.Mode.ACT, gate_loaded=True), self.policy,
             lambda: f'id-{next(ids)}')
         self.standing.register()
+        assert self.standing.seek_slot(())
         self.door = Told(allocated_hosts=lambda uuid: {'host1'},
                          traces=lambda cell, uuids: {},
                          services=lambda cell: [])

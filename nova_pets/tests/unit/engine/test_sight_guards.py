@@ -184,22 +184,29 @@ SEEKS = {
 }
 
 
+def without_slot(engines):
+    """A bench whose engine has just begun anew."""
+    bench = one_pet.Bench(policy={'engines': engines})
+    bench.be_deposed()
+    return bench
+
+
 @pytest.mark.parametrize('peers, has_one', SEEKS.values(), ids=SEEKS)
 def test_a_slot_is_taken_where_one_is_free(peers, has_one):
-    bench = one_pet.Bench(policy={'engines': 2})
+    bench = without_slot(2)
     assert bench.standing.seek_slot(tuple(peers)) is has_one
     assert bench.standing.has_slot is has_one
 
 
 def test_a_second_slot_on_one_host_is_taken_at_the_second_look():
-    bench = one_pet.Bench(policy={'engines': 2})
+    bench = without_slot(2)
     here = (engine('a', 's', slot=0),)
     assert [bench.standing.seek_slot(here) for _ in range(2)] == [
         False, True]
 
 
 def test_politeness_begins_anew_when_all_were_taken():
-    bench = one_pet.Bench(policy={'engines': 2})
+    bench = without_slot(2)
     here = (engine('a', 's', slot=0),)
     full = (*here, engine('b', slot=1))
     assert [bench.standing.seek_slot(peers) for peers in (
@@ -207,7 +214,7 @@ def test_politeness_begins_anew_when_all_were_taken():
 
 
 def test_a_slot_that_another_took_meanwhile_is_not_mine():
-    bench = one_pet.Bench(policy={'engines': 1})
+    bench = without_slot(1)
     bench.store.register_engine(engine('fast'))
     assert bench.store.take_slot('fast', 0)
     assert bench.standing.seek_slot(()) is False

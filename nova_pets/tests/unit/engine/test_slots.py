@@ -6,6 +6,8 @@ import collections
 
 import pytest
 
+from nova_pets import exception
+from nova_pets.engine import host_rows
 from nova_pets.engine import standing
 from nova_pets.tests.unit.engine import world as world_module
 
@@ -109,3 +111,17 @@ def test_dead_workers_leave_the_table(cloud):
         del cloud.due[engine]
     cloud.run((standing.IDLE_TTLS + 2 * standing.REST_TTLS) * TTL_S)
     assert not cloud.ids() & {engine.standing.id for engine in gone}
+
+
+def test_who_lives_again_without_a_slot_claims_nothing(cloud):
+    """A thread that slept through a deposition would claim a host for an
+    engine that lives, and that looks at nothing (seed 20003042)."""
+    engine = cloud.at_work[0]
+    host = cloud.world.store().snapshot().hosts[0]
+    cloud.world.store().depose_engine(engine.standing.id,
+                                      engine.standing.engine.renewals)
+    assert not engine.standing.renew(None, engine.standing.engine.mode)
+    rows = host_rows.HostRows(cloud.world.store(), engine.standing)
+    with pytest.raises(exception.ClaimsLost, match='has no slot'):
+        rows.claim(host)
+    assert cloud.world.store().snapshot().hosts[0].owner is None
