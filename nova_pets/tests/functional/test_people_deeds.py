@@ -164,6 +164,10 @@ class Scene:
     def of(self, deed):
         return self.pets[name_of(self.moment, deed)]
 
+    def wait(self, state):
+        for uuid in self.pets.values():
+            self.cloud.wait_recovery(uuid, state, windows.PATIENCE_S)
+
     def act(self):
         """Do every deed; remember what the API refused."""
         for moment, deed in TABLE:
@@ -235,15 +239,13 @@ def _waiting(scene):
         cloud.fail('compute', 'spawn', exception.NovaException('as ordered'),
                    times=1, instance=uuid)
     cloud.crash('host1')
-    for uuid in scene.pets.values():
-        cloud.wait_recovery(uuid, 'waiting', windows.PATIENCE_S)
+    scene.wait('waiting')
     scene.act()
 
 
 def _verifying(scene):
     scene.cloud.crash('host1')
-    for uuid in scene.pets.values():
-        scene.cloud.wait_recovery(uuid, 'verifying', windows.PATIENCE_S)
+    scene.wait('verifying')
     scene.act()
 
 
@@ -254,15 +256,13 @@ def _asked(scene):
     for uuid in scene.pets.values():
         cloud.wait_server(uuid, status='SUSPENDED', task_state=None)
     cloud.crash('host1')
-    for uuid in scene.pets.values():
-        cloud.wait_recovery(uuid, 'needs_operator', windows.PATIENCE_S)
+    scene.wait('needs_operator')
     scene.act()
 
 
 def _after(scene):
     scene.cloud.crash('host1')
-    for uuid in scene.pets.values():
-        scene.cloud.wait_recovery(uuid, 'recovered', windows.PATIENCE_S)
+    scene.wait('recovered')
     scene.act()
 
 

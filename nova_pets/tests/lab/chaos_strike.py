@@ -291,25 +291,26 @@ class Field:
             'pets maintenance': (('maintenance', target),
                                  ('maintenance', target, '--off'))
         }[fault.kind]
-        found = self._ordered(*begin)
-        if not found['ordered']:
+        found = self._order(*begin)
+        if not found.get('ordered'):
             return ''
         yield
         deadline = time.monotonic() + ENDED_S
-        while not any(map(self._ordered(*end).get, ('ended', 'already'))) and (
-                time.monotonic() < deadline):
+        while time.monotonic() < deadline:
+            last = self._order(*end)
+            if last.get('ended') or last.get('already'):
+                break
             time.sleep(2)
         return f'{" ".join(begin)} was ordered, engines {found["engines"]}'
 
-    def _ordered(self, *words) -> dict:
+    def _order(self, *words) -> dict:
         """Return what became of an order. Its exit code does not tell: an
         order that no engine hears is one, too, and has to be ended."""
-        nothing: dict = {'ordered': [], 'ended': [], 'already': []}
         text = self.lab.pets(*words, '--reason', 'chaos', '--json')[1]
         try:
-            return nothing | json.JSONDecoder().raw_decode(text)[0]
+            return json.JSONDecoder().raw_decode(text)[0]
         except ValueError:
-            return nothing
+            return {}
 
 
 def _lines(path):

@@ -8,7 +8,9 @@ import pytest
 
 from nova_pets import exception
 from nova_pets.engine import host_rows
+from nova_pets.engine import recovery_rows
 from nova_pets.engine import standing
+from nova_pets.tests.db import samples as row_samples
 from nova_pets.tests.unit.engine import world as world_module
 
 TTL_S = 15.0
@@ -121,7 +123,11 @@ def test_who_lives_again_without_a_slot_claims_nothing(cloud):
     cloud.world.store().depose_engine(engine.standing.id,
                                       engine.standing.engine.renewals)
     assert not engine.standing.renew(None, engine.standing.engine.mode)
-    rows = host_rows.HostRows(cloud.world.store(), engine.standing)
-    with pytest.raises(exception.ClaimsLost, match='has no slot'):
-        rows.claim(host)
+    store = cloud.world.store()
+    recovery = row_samples.recovery(id=1)
+    for rows, row in (
+            (host_rows.HostRows(store, engine.standing), host),
+            (recovery_rows.RecoveryRows(store, engine.standing), recovery)):
+        with pytest.raises(exception.ClaimsLost, match='has no slot'):
+            rows.claim(row)
     assert cloud.world.store().snapshot().hosts[0].owner is None
