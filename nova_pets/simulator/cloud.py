@@ -98,6 +98,7 @@ class FalseCloud:
                 report_interval_s=shape.policy.report_interval_s,
                 resume_guests=shape.resume_guests))
         self.database = memory_database.MemoryDatabase(self.api_tables)
+        self.has_lost_commits = False
         """The side tables, or what is to be seen of those in SQL."""
         self._mirror = side_tables and side_tables.mirror(self.database)
         self.mode = states.Mode.ACT
@@ -143,8 +144,10 @@ class FalseCloud:
     def lose_commits(self, since: float) -> int:
         """Undo what the API database committed after a moment; return how
         many transactions those were."""
-        return (self._mirror.lose_since(since) if self._mirror else
+        lost = (self._mirror.lose_since(since) if self._mirror else
                 self.api_tables.lose_since(since))
+        self.has_lost_commits |= bool(lost)
+        return lost
 
     def lose_cell_commits(self, cell: str, since: float) -> int:
         """The same for one cell's database; its replica counts on from the

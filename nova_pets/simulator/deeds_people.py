@@ -6,8 +6,10 @@ import typing
 from nova_pets.model import states
 from nova_pets.simulator import deeds
 from nova_pets.simulator import nova_errors
+from nova_pets.simulator import nova_rows
 
 if typing.TYPE_CHECKING:
+    from nova_pets.simulator import cloud as cloud_module
     from nova_pets.simulator import faults
 
 C = states.ControlKind
@@ -33,7 +35,8 @@ def _evacuate_to(injector: 'faults.Injector', fault: 'faults.Fault',
     source runs the guest it makes two copies, and only Nova could refuse."""
     cloud = injector.cloud
     row = cloud.instance(fault.target)
-    if row is None or row.deleted or cloud.world.running(fault.target):
+    if (row is None or row.deleted or cloud.world.running(fault.target) or
+            _is_forgotten(cloud, row)):
         raise deeds.NothingToDo
     others = [name for name in sorted(cloud.world.hosts)
               if name != row.host and cloud.world.hosts[name].cell
@@ -44,6 +47,21 @@ def _evacuate_to(injector: 'faults.Injector', fault: 'faults.Fault',
     cloud.checks.forced_at[fault.target] = cloud.kernel.now
     where = others[int(fault.amount) % len(others)]
     _person(lambda: cloud.nova.api_evacuate(fault.target, where, force=True))
+
+
+def _is_forgotten(cloud: 'cloud_module.Cloud', row: nova_rows.Instance
+                  ) -> bool:
+    """An attempt of ours is under way in Nova, and a failover took it from
+    our tables: whoever forces one beside it gets both (0001, Limits)."""
+    recovery_id = cloud.database.open_recovery.get(row.uuid)
+    if not cloud.has_lost_commits or recovery_id is not None and any(
+            cloud.database.attempts[one].outcome is states.Outcome.OPEN
+            for one in cloud.database.attempts_of[recovery_id]):
+        return False
+    return any(record.uuid == row.uuid and
+               record.kind == nova_rows.EVACUATION and
+               record.status in nova_rows.UNDER_WAY
+               for record in cloud.nova.cells[row.cell].migrations.values())
 
 
 @deeds.kind('person stops', 'pet')

@@ -32,7 +32,8 @@ COMPUTE = 'nova-compute'
 CONDUCTOR = 'nova-conductor'
 EVACUATION = 'evacuation'
 EVACUATE = 'evacuate'
-UNCLEANED = ('accepted', 'pre-migrating', 'done')
+UNDER_WAY = ('accepted', 'pre-migrating')
+UNCLEANED = (*UNDER_WAY, 'done')
 """Records by which a starting source destroys its copy (F8)."""
 
 

@@ -15,6 +15,9 @@ from nova_pets.simulator import run
 SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 
 FAILED_ONCE = {
+    20002572: 'I1: the API database forgot an attempt that was under way, and '
+              'a person forced an evacuation beside it: Nova builds both, and '
+              'the false world asked for both (2026-11-30)',
     20003042: 'L2: a thread that slept through a deposition claimed a host '
               'for its engine, which lived again without a slot: nobody drove '
               'that host any more (2026-11-30)',
