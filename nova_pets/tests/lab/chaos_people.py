@@ -195,7 +195,8 @@ class People:
                 # Whatever is done to it meanwhile, without end: its disk may
                 # be gone by what was asked for before.
                 if self._is_old(pet.uuid, 'not deleted'):
-                    self._repeat(pet, server, server['status'], False)
+                    self._repeat(pet, server, f'{server["status"]}, task '
+                                 f'{server["OS-EXT-STS:task_state"]}', False)
                 continue
             if pet.uuid in open_recoveries or server is None or (
                     # The operator's audit looks after these.
@@ -228,6 +229,10 @@ class People:
         task, status = server['OS-EXT-STS:task_state'], server['status']
         if pet.wanted == chaos_judge.GONE:
             self._did('delete', pet, state)
+            if task == 'deleting':
+                # The request to its host is lost, and Nova ignores another.
+                self._lab.cloud.act(pet.uuid, 'os-resetState',
+                                    {'state': 'active'})
             self._lab.cloud.delete(pet.uuid)
             return
         good = (status, is_there) == {

@@ -219,13 +219,21 @@ def test_the_story_sees_a_second_copy(truth, tmp_path):
 # The people
 
 
-def test_a_deletion_is_asked_for_again_while_it_is_recovered(monkeypatch):
-    """One that Nova lost half-way has no disk any more: its recovery, which
-    nobody ends, would fail for ever."""
-    deleted = []
+@pytest.mark.parametrize('status, task, asked', [
+    ('REBUILD', 'rebuilding', ['delete']),
+    ('ACTIVE', 'deleting', ['os-resetState', 'delete'])])
+def test_a_deletion_is_asked_for_again(monkeypatch, status, task, asked):
+    """While it is recovered: one that Nova lost half-way has no disk any
+    more; its recovery, which nobody ends, would fail for ever. When the
+    request to its host is lost: Nova ignores a second one."""
+    calls = []
 
     class Cloud:
-        delete = deleted.append
+        def delete(uuid):
+            calls.append('delete')
+
+        def act(uuid, action, body):
+            calls.append(action)
 
     class Lab:
         cloud = Cloud
@@ -238,13 +246,13 @@ def test_a_deletion_is_asked_for_again_while_it_is_recovered(monkeypatch):
         'db1', DB1, wanted=chaos_judge.GONE, is_touched=True)
     seen = chaos_judge.Seen(
         journal=(), hosts={}, processes={}, computes={}, status=(0, ''),
-        servers={DB1: {'status': 'REBUILD', 'OS-EXT-STS:task_state':
-                       'rebuilding', 'OS-EXT-SRV-ATTR:host': 'host1'}})
+        servers={DB1: {'status': status, 'OS-EXT-STS:task_state': task,
+                       'OS-EXT-SRV-ATTR:host': 'host1'}})
     people.look(seen, {DB1}, set())
-    assert deleted == []
+    assert calls == []
     monkeypatch.setattr(chaos_people, 'PATIENCE_S', 0)
     people.look(seen, {DB1}, set())
-    assert deleted == [DB1]
+    assert calls == asked
 
 
 # The orders
