@@ -35,8 +35,9 @@ CONSTRAINTS := constraints-$(NOVA).txt
 # with that as VENV.
 LAB_VENV := .venv-lab-$(NOVA)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# --foreground: Ctrl-C reaches the tests.
-PYTEST := timeout --foreground -k 30 $(LIMIT_S) $(BIN)/python -m pytest
+# nova_pets/tests/tiers.sh says how a tier is run, and why so.
+run_tiers = NOVA_PETS_TIERS=$(1) PYTHON=$(BIN)/python LIMIT_S=$(LIMIT_S) \
+    sh nova_pets/tests/tiers.sh $(VENV) $(PYTEST_ARGS)
 
 # Bytecode is kept: without it every process compiles all of nova again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -110,13 +111,10 @@ tier-packaging: | \
     $(filter tier-unit tier-simulator tier-db tier-executable,\
     $(TIERS:%=tier-%))
 
-# nova_pets/tests/tiers.sh says how a tier is run, and why so.
 $(TIERS:%=tier-%): tier-%: $(TEST_STAMP) $(OWN_STAMP)
 	@rm -f $(VENV)/.failed-$*
 	@echo "==> nova $(NOVA)"
-	@NOVA_PETS_TIERS=$* PYTHON=$(BIN)/python LIMIT_S=$(LIMIT_S) \
-	    sh nova_pets/tests/tiers.sh $(VENV) $(PYTEST_ARGS) || \
-	    touch $(VENV)/.failed-$*
+	@$(call run_tiers,$*) || touch $(VENV)/.failed-$*
 
 # True hosts need libvirt, which is compiled.
 lab:
@@ -139,17 +137,16 @@ bench-in-venv: $(LAB_STAMP) $(OWN_STAMP)
 tier-lab:
 	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) tier-lab-in-venv
 
-# Not beside itself: one cloud takes all processors.
 tier-lab-in-venv: $(LAB_STAMP) $(OWN_STAMP)
-	@echo "==> pytest lab (nova $(NOVA))"
-	@$(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) nova_pets/tests/lab
+	@echo "==> nova $(NOVA)"
+	@$(call run_tiers,lab)
 
 tier-truehosts:
 	@$(MAKE) --no-print-directory VENV=$(LAB_VENV) tier-truehosts-in-venv
 
 tier-truehosts-in-venv: $(TRUE_STAMP) $(OWN_STAMP)
-	@echo "==> pytest truehosts (nova $(NOVA))"
-	@$(PYTEST) -p no:cacheprovider $(PYTEST_ARGS) nova_pets/tests/truehosts
+	@echo "==> nova $(NOVA)"
+	@$(call run_tiers,truehosts)
 
 mutants: $(TEST_STAMP) $(OWN_STAMP)
 	@nice -n 10 $(BIN)/python -m nova_pets.tests.mutants $(ARGS)

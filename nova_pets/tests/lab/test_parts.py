@@ -27,6 +27,7 @@ from nova_pets.tests.lab import link
 from nova_pets.tests.lab import machine
 from nova_pets.tests.lab import preload
 from nova_pets.tests.lab import processes
+from nova_pets.tests.lab import story as story_module
 
 DEADLINE_S = 60
 DB1 = 'aaaaaaaa-0000-4000-8000-000000000001'
@@ -98,6 +99,36 @@ def test_a_lost_guest_is_seen(truth):
     truth.set_guest('host1', DB1, 'db1', machine.SHUTDOWN)
     assert checker.wrong(truth.journal(), [DB1]) == [
         f'{DB1} runs on no host']
+
+
+# What is never tried again
+
+@pytest.mark.parametrize('is_late', [False, True])
+@pytest.mark.parametrize('wrong', ['fence', 'copy'])
+def test_what_must_never_be_ends_the_session(truth, monkeypatch, wrong,
+                                             is_late):
+    """tiers.sh tries again, alone, what ended with 1: a busy machine excuses
+    that a storm is over late, not that it killed a host."""
+    class Lab:
+        pass
+    lab = Lab()
+    lab.truth = truth
+    truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
+    story = story_module.Story(lab, lambda *words: None)
+
+    def wait(*words):
+        assert not is_late
+        return 0.0
+    monkeypatch.setattr(story, 'wait', wait)
+
+    def begin():
+        if wrong == 'fence':
+            truth.set_power('host2', machine.OFF)
+        else:
+            truth.set_guest('host2', DB1, 'db1', machine.RUNNING)
+    with pytest.raises(pytest.exit.Exception) as ended:
+        story.storm('calm', begin, 0, lambda: None)
+    assert ended.value.returncode == story_module.WRONG
 
 
 # The port of a host
