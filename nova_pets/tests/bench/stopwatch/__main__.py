@@ -72,7 +72,8 @@ def _tell(number, result, arguments):
          f'{result["way"]}, {result["instances"]} instances, spawn '
          f'{result["spawn_s"]:g} s: first {result["first"]:.1f}, last '
          f'{result["last"]:.1f}, {result["cpu_total"]:.1f} CPU-s, load '
-         f'{result["load"]}')
+         f'{result["load"]}'
+         + (f', left behind: {result["left"]}' if result['left'] else ''))
     if arguments.out:
         with arguments.out.open('a') as stream:
             stream.write(json.dumps(result) + '\n')

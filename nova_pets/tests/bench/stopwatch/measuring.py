@@ -10,6 +10,9 @@ from nova_pets.tests.bench.stopwatch import stage as stage_module
 from nova_pets.tests.bench.stopwatch import ways
 
 LIMIT_S = 200
+STILL_S = 15.0
+"""Nova by hand has ended when it is at rest and nothing has begun to run for
+so long: what it could not evacuate it leaves behind."""
 IDLE_S = 4.0
 """How long the lab at rest is watched, so that what it uses anyway is known.
 """
@@ -36,8 +39,13 @@ def measure(stage: stage_module.Stage, way: ways.Way, instances: int,
         began = time.monotonic()
         script.evacuate(uuids)
     asked = time.monotonic()
-    arrived = _wait_for_all(stage, source, set(uuids), crash)
-    stage.rest()
+    arrived = _wait_for_all(stage, source, set(uuids), crash,
+                            may_leave=script is not None)
+    left = sorted(set(uuids) - set(arrived))
+    for line in stage.tables.describe(left):
+        stage.say(f'{way.name} left behind: {line}')
+    if not left:
+        stage.rest()
     ended, used = time.monotonic(), meters.spent(before,
                                                  stage.processor.read())
     stage.close()
@@ -49,6 +57,7 @@ def measure(stage: stage_module.Stage, way: ways.Way, instances: int,
     others = [host for host in stage.lab.plan.hosts if host != source]
     result = {
         'way': way.name, 'instances': instances, 'spawn_s': spawn_s,
+        'left': len(left),
         'first': times[0] - began, 'median': statistics.median(times) - began,
         'last': times[-1] - began, 'last_from_crash': times[-1] - crash,
         'asked': asked - began, 'at_rest': ended - began,
@@ -70,19 +79,30 @@ def _idle(stage):
     return meters.total(meters.spent(before, after)) / seconds
 
 
-def _wait_for_all(stage, source, uuids, since):
+def _wait_for_all(stage, source, uuids, since, may_leave):
+    """Return what meters.arrivals does, of all of them.
+
+    :param may_leave: some may never come; then without those.
+    :raises NotReady: some did not come, and all have to.
+    """
     deadline = time.monotonic() + LIMIT_S
-    size = -1
+    size, changed = -1, time.monotonic()
     while True:
-        now = stage.lab.truth.journal_path.stat().st_size
-        if now != size:
-            size = now
+        now = time.monotonic()
+        found = stage.lab.truth.journal_path.stat().st_size
+        if found != size:
+            size, changed = found, now
             arrived = meters.arrivals(stage.lab.truth.journal(), source,
                                       uuids, since)
             if len(arrived) == len(uuids):
                 return arrived
-        if time.monotonic() > deadline:
+        if arrived and may_leave and (now > deadline or (
+                now - changed > STILL_S and stage.tables.is_at_rest())):
+            return arrived
+        if now > deadline:
+            left = stage.tables.describe(sorted(uuids - set(arrived)))
             raise stage_module.NotReady(
-                f'{len(uuids) - len(arrived)} of {len(uuids)} do not run '
-                f'after {LIMIT_S} s; see {stage.lab.plan.directory}/logs')
+                f'{len(left)} of {len(uuids)} do not run after {LIMIT_S} s; '
+                f'with --keep, {stage.lab.plan.directory}/logs says more:\n'
+                + '\n'.join(left))
         time.sleep(0.1)

@@ -109,6 +109,28 @@ class Tables:
             return conn.execute(sa.select(sa.func.count()).where(
                 models.RECOVERIES.c.open_instance.is_not(None))).scalar()
 
+    def describe(self, uuids: list[str]) -> list[str]:
+        """Return what Nova says of each of these instances."""
+        if not uuids:
+            return []
+        instance = ('SELECT uuid, host, vm_state, task_state FROM instances '
+                    'WHERE uuid IN :uuids ORDER BY uuid')
+        record = ('SELECT status, dest_compute FROM migrations WHERE '
+                  'instance_uuid = :uuid ORDER BY id DESC LIMIT 1')
+        found = []
+        for cell in self._cells:
+            with cell.connect() as conn:
+                for row in conn.execute(sa.text(instance).bindparams(
+                        sa.bindparam('uuids', uuids, expanding=True))).all():
+                    last = conn.execute(sa.text(record),
+                                        {'uuid': row.uuid}).first()
+                    found.append(
+                        f'{row.uuid} on {row.host}, {row.vm_state}, task '
+                        f'{row.task_state}, record ' + (
+                            f'{last.status} to {last.dest_compute}'
+                            if last else 'none'))
+        return found
+
     def places(self) -> dict[str, str]:
         """Return uuid -> host of all instances, as Nova says."""
         found = {}

@@ -51,7 +51,7 @@ class Stage:
                          for group in NOT_LIMITED.keys() | options.keys()}
         self._has_pets = None
         self._number = 0
-        self._say = say
+        self.say = say
         self.lab.cloud.log_in()
 
     def hurry(self, niceness: int) -> None:

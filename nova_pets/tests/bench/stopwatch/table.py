@@ -9,7 +9,11 @@ PHASES = ('detection', 'fence', 'wait', 'claim', 'scheduling', 'rebuild',
 
 
 def lines(results: list[dict]) -> list[str]:
-    """Return the tables: seconds, processor seconds, parts of a recovery."""
+    """Return the tables: seconds, processor seconds, parts of a recovery.
+
+    ``left``: instances that a way left behind in all its rounds; "last" is
+    then the last of those that came, which flatters it.
+    """
     cells: dict[tuple, list[dict]] = collections.defaultdict(list)
     for result in results:
         cells[result['instances'], result['spawn_s'], result['way']].append(
@@ -18,7 +22,8 @@ def lines(results: list[dict]) -> list[str]:
             '(REST) to running; median (least to most)',
             f'{"instances":>9} {"spawn":>5} {"way":10} {"rounds":>6} '
             f'{"first":>16} {"median":>16} {"last":>18} {"at rest":>16} '
-            f'{"CPU-s":>18} {"... closed":>18}  hosts, most to least']
+            f'{"CPU-s":>18} {"... closed":>18} {"left":>4}  hosts, most to '
+            'least']
     for (instances, spawn_s, way), found in sorted(cells.items()):
         load = [statistics.median(column) for column in zip(
             *(result['load'] for result in found))]
@@ -27,7 +32,8 @@ def lines(results: list[dict]) -> list[str]:
             f'{spread(found, "first"):>16} {spread(found, "median"):>16} '
             f'{spread(found, "last"):>18} {spread(found, "at_rest"):>16} '
             f'{spread(found, "cpu_total"):>18} '
-            f'{spread(found, "cpu_closed"):>18}  '
+            f'{spread(found, "cpu_closed"):>18} '
+            f'{sum(result.get("left", 0) for result in found):4}  '
             + ' '.join(f'{number:g}' for number in load))
     return text + _ratios(cells) + _processor(cells) + _phases(cells)
 
