@@ -184,9 +184,9 @@ class Store(abc.ABC):
         source while not known to be clean (FencedHostFilter)."""
 
     @abc.abstractmethod
-    def in_flight_by_destination(self) -> dict[str | None, int]:
-        """Open attempts per destination; None: not known yet (spread
-        weigher)."""
+    def in_flight(self) -> list[tuple[str, str | None]]:
+        """[(request id, destination)] of all open attempts, as they were
+        begun; None: not known yet (spread weigher)."""
 
     # -- controls ------------------------------------------------------------
 

@@ -189,14 +189,14 @@ class GateRows:
                 unclean.add(reached)
         return sorted(unclean)
 
-    def in_flight_by_destination(self) -> dict[str | None, int]:
+    def in_flight(self) -> list[tuple[str, str | None]]:
         statement = (
-            sa.select(ATTEMPTS.c.destination, sa.func.count())
+            sa.select(ATTEMPTS.c.request_id, ATTEMPTS.c.destination)
             .where(ATTEMPTS.c.outcome == _OPEN)
-            .group_by(ATTEMPTS.c.destination))
+            .order_by(ATTEMPTS.c.id))
         found = self._run.read('attempts',
                                lambda conn: conn.execute(statement).all())
-        return {host: count for host, count in found}
+        return [(request_id, host) for request_id, host in found]
 
 
 def host_state(value: str) -> states.HostState:

@@ -2,9 +2,8 @@
 """Hosts that this process picked for evacuations a moment ago.
 
 Between the choice of a host and the moment when the tables name it as the
-destination, other requests would choose the same host. The memory of one
-process is enough to spread a wave that it serves itself; several workers
-differ by little, since each serves its share. Nothing safe depends on it.
+destination, other requests would choose the same host. What this process chose
+itself it need not guess. Nothing safe depends on it.
 """
 
 import contextlib
@@ -12,9 +11,9 @@ import os
 import threading
 import time
 
-KEPT_S = 5.0
-# About the time until the engine has found the destination of an attempt and
-# written it down; longer counts picks twice, shorter not at all
+KEPT_S = 30.0
+"""Longer than an engine takes, on a busy machine, to find the destination of
+an attempt and to write it down; where the tables name one, no pick counts."""
 
 _by_process: dict[int, 'Picks'] = {}
 
@@ -27,9 +26,18 @@ class Picks:
         self._monotonic = monotonic
         self._picks: dict[str, tuple[float, str]] = {}
 
-    def count(self, host):
-        """Return how many of the last picks are this host."""
-        return sum(1 for _, picked in self._picks.values() if picked == host)
+    def host(self, request_id):
+        """Return what was picked for a request; None: nothing was."""
+        _, picked = self._picks.get(request_id, (0.0, None))
+        return picked
+
+    def count(self, host, but=None):
+        """Return how many of the last picks are this host.
+
+        :param but: a request that does not count.
+        """
+        return sum(1 for key, (_, picked) in self._picks.items()
+                   if picked == host and key != but)
 
     def add(self, request_id, host):
         """Keep one pick; a request has one, the last."""

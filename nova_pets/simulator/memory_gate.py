@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the scheduler's filters ask and tell, in memory: as db/gate.py."""
 
-import collections
 import collections.abc
 import dataclasses
 import typing
@@ -117,11 +116,10 @@ class GateRows:
                 unclean.add(attempt.destination)
         return sorted(unclean)
 
-    def in_flight_by_destination(self) -> dict[str | None, int]:
-        return dict(collections.Counter(
-            attempt.destination
-            for attempt in self._database.attempts.values()
-            if attempt.outcome is states.Outcome.OPEN))
+    def in_flight(self) -> list[tuple[str, str | None]]:
+        return [(attempt.request_id, attempt.destination)
+                for _, attempt in sorted(self._database.attempts.items())
+                if attempt.outcome is states.Outcome.OPEN]
 
 
 def _open_attempts(database: memory_database.MemoryDatabase,

@@ -13,11 +13,16 @@ that many evacuations at once cannot all find the same emptiest host. (The
 host that failed the last attempt is EvacuationGateFilter's affair.)
 
 Requests that are scheduled at the same time, in whatever process, do not see
-each other's choice. So each begins to count at another host, by the number of
-its attempt: of hosts that receive equally many, the further one is from there,
-the less it weighs, and the less so the fewer requests are without a
-destination. One that is alone is weighed by what is in flight only.
+each other's choice. But all of them read the same attempts, in the order in
+which they were begun, so each can tell what those before it choose, whose
+destination is not known yet: the host that receives the fewest by then, the
+first one of equals in an order that is the same for all. Those after it reckon
+with it, so it does not look at them. One that is alone is weighed by what is
+in flight only.
 """
+
+import collections
+import zlib
 
 import nova.conf
 from nova.scheduler import utils
@@ -50,30 +55,60 @@ class EvacuationSpreadWeigher(weights.BaseHostWeigher):
     def weigh_objects(self, weighed_obj_list, weight_properties):
         if request.evacuation(weight_properties) is None:
             return [0.0] * len(weighed_obj_list)
+        mine = request.request_id(weight_properties)
         in_flight = self._in_flight()
-        turns = self._turns(weighed_obj_list, weight_properties,
-                            in_flight.get(None, 0))
+        # From another failed host, it is another order.
+        source = request.recall(weight_properties).view.attempt.source
+        hosts = sorted(
+            {weighed.obj.host for weighed in weighed_obj_list},
+            key=lambda host: zlib.crc32(f'{source} {host}'.encode()))
         with picks.present() as recent:
+            load, others = self._expected(hosts, in_flight, recent, mine)
+            ranks = self._ranks(hosts, load, others)
             # What is known comes before whose turn it is.
-            scale = max(turns.values(), default=0) + 1
-            result = [
-                -float(scale * (in_flight.get(weighed.obj.host, 0) +
-                                recent.count(weighed.obj.host)) +
-                       turns[weighed.obj.host])
-                for weighed in weighed_obj_list]
-            recent.add(request.request_id(weight_properties),
-                       self._favourite(weighed_obj_list, result))
+            scale = max(ranks.values(), default=0) + 1
+            result = [-float(scale * load[weighed.obj.host] +
+                             ranks[weighed.obj.host])
+                      for weighed in weighed_obj_list]
+            recent.add(mine, self._favourite(weighed_obj_list, result))
         return result
 
-    def _turns(self, weighed_obj_list, spec_obj, without_destination):
-        """How far each host is from where this request begins to count."""
-        if CONF.pets_scheduler.evacuation_spread_weight_multiplier < 0:
-            without_destination = 0  # they are to stack
-        hosts = sorted({weighed.obj.host for weighed in weighed_obj_list})
-        first = request.recall(spec_obj).view.attempt.id
-        return {host: min((number - first) % len(hosts),
-                          max(without_destination - 1, 0))
-                for number, host in enumerate(hosts)}
+    def _expected(self, hosts, in_flight, recent, mine):
+        """Return ({host: evacuations that it receives before mine}, requests
+        besides mine that no destination has yet)."""
+        if in_flight is None:
+            load = {host: recent.count(host, but=mine) for host in hosts}
+            return load, 0
+        others = sum(1 for request_id, destination in in_flight
+                     if destination is None and request_id != mine)
+        load = dict.fromkeys(hosts, 0)
+        for request_id, destination in in_flight:
+            if request_id == mine:
+                if others:
+                    break
+                continue
+            host = destination or recent.host(request_id)
+            if host is None and not self._stacks():
+                host = min(hosts, key=load.get, default=None)
+            if host in load:
+                load[host] += 1
+        return load, others
+
+    def _ranks(self, hosts, load, others):
+        """Return {host: how many as good ones come before it}: the less it
+        tells, the fewer requests there are besides."""
+        if self._stacks():
+            others = 0
+        before = collections.Counter()
+        ranks = {}
+        for host in hosts:
+            ranks[host] = min(before[load[host]], others)
+            before[load[host]] += 1
+        return ranks
+
+    @staticmethod
+    def _stacks():
+        return CONF.pets_scheduler.evacuation_spread_weight_multiplier < 0
 
     def _favourite(self, weighed_obj_list, own_weights):
         """The host that Nova will take, if this is the last weigher and
@@ -86,10 +121,10 @@ class EvacuationSpreadWeigher(weights.BaseHostWeigher):
 
     def _in_flight(self):
         try:
-            return access.store().in_flight_by_destination()
+            return access.store().in_flight()
         except Exception as error:
             # The boundary of a plugin: without our tables, what this
-            # process picked itself still spreads them.
+            # process picked itself still spreads them (None).
             LOG.warning('cannot read the evacuations in flight: %(error)s',
                         {'error': error})
-            return {}
+            return None

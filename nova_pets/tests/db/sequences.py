@@ -295,7 +295,7 @@ class Sequence:
     def _gate_view(self):
         yield [('gate_view', self._one(UUIDS), self._some(HOSTS)),
                ('unsafe_hosts',), ('tombstoned', self._one(UUIDS)),
-               ('in_flight_by_destination',)]
+               ('in_flight',)]
 
     def _consume_gate(self):
         known = self._reference.snapshot().attempts

@@ -282,21 +282,25 @@ def test_hosts_that_may_hold_a_guest(store, me, states_, outcome, unclean):
     assert store.tombstoned(samples.new_uuid()) == []
 
 
-def test_unsettled_attempts_are_counted_per_destination(store, me):
+def test_open_attempts_in_the_order_in_which_they_were_begun(store, me):
+    expected = []
     for destination, outcome in [
-            ('host2', 'open'), ('host2', 'open'), ('host3', 'open'),
-            ('host3', 'failed'), (None, 'open'), ('host4', 'succeeded')]:
-        samples.begun(store, me, {'destination': destination,
-                                  'outcome': states.Outcome(outcome)})
-    assert store.in_flight_by_destination() == {'host2': 2, 'host3': 1,
-                                                None: 1}
+            ('host3', 'open'), (None, 'open'), ('host2', 'open'),
+            ('host2', 'open'), ('host3', 'failed'), (None, 'open'),
+            (None, 'failed'), ('host4', 'succeeded')]:
+        _, attempt = samples.begun(store, me, {
+            'destination': destination,
+            'outcome': states.Outcome(outcome)})
+        if outcome == 'open':
+            expected.append((attempt.request_id, destination))
+    assert store.in_flight() == expected
 
 
 @pytest.mark.sql('counts statements')
 @pytest.mark.parametrize('question', [
     lambda store: store.unsafe_hosts(),
     lambda store: store.tombstoned('x'),
-    lambda store: store.in_flight_by_destination()],
+    lambda store: store.in_flight()],
     ids=['unsafe_hosts', 'tombstoned', 'in_flight'])
 def test_each_question_is_one_statement(db, store, question):
     with db.statements() as sent:

@@ -74,7 +74,7 @@ class FakeStore:
         self.views = [view(is_pet=False)]
         self.unsafe = {}
         self.tombstones = []
-        self.in_flight = {}
+        self.open_attempts = []
         self.ended = []
         self.consumes = True
         self.takes_over = True
@@ -121,9 +121,9 @@ class FakeStore:
         self._called('tombstoned')
         return self.tombstones
 
-    def in_flight_by_destination(self):
-        self._called('in_flight_by_destination')
-        return self.in_flight
+    def in_flight(self):
+        self._called('in_flight')
+        return list(self.open_attempts)
 
 
 class FakeDoor:

@@ -2,8 +2,10 @@
 """What each filter and the weigher do with hosts, and what they read."""
 
 import os
+import random
 import threading
 import time
+import zlib
 
 from nova import weights as weight_base
 from nova.scheduler import weights as nova_weights
@@ -283,26 +285,47 @@ def weigh(spec, *names, totals=None):
             sorted(weighed, key=lambda w: w.weight, reverse=True)]
 
 
+def order_of(source, *names):
+    """Return hosts as requests from this source count them."""
+    return sorted(names, key=lambda host: zlib.crc32(
+        f'{source} {host}'.encode()))
+
+
+SOURCE = fakes.attempt().source
+ONE, TWO, THREE = order_of(SOURCE, 'host1', 'host2', 'host3')
+"""The hosts by whose turn it is."""
+
+
+def waiting(count):
+    """Attempts that no destination has yet."""
+    return [(f'req-{number}', None) for number in range(count)]
+
+
 def test_hosts_with_fewer_evacuations_in_flight_come_first(store):
-    store.in_flight = {'host1': 2, 'host2': 1}
+    store.open_attempts = [('req-1', 'host1'), ('req-2', 'host2'),
+                           ('req-3', 'host1')]
     assert weigh(evacuation(), 'host1', 'host2', 'host3') == [
         'host3', 'host2', 'host1']
 
 
 def test_requests_at_once_see_each_others_choice(store):
-    first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2', 'host3')[0]
-             for n in range(6)]
-    assert first == ['host1', 'host2', 'host3'] * 2
+    store.open_attempts = waiting(6)
+    first = [weigh(evacuation(one), 'host1', 'host2', 'host3')[0]
+             for one, _ in store.open_attempts]
+    assert first == [ONE, TWO, THREE] * 2
 
 
 def test_a_much_emptier_host_does_not_get_them_all(store):
-    first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2',
-                   totals={'host1': 3.0})[0] for n in range(7)]
-    assert first.count('host2') == 2, first
+    store.open_attempts = waiting(7)
+    first = [weigh(evacuation(one), ONE, TWO, totals={ONE: 3.0})[0]
+             for one, _ in store.open_attempts]
+    assert first.count(TWO) == 2, first
 
 
 def test_many_threads_choose_evenly(store, monkeypatch):
-    """Each is interrupted between weighing and keeping its choice."""
+    """Each is interrupted between weighing and keeping its choice; what the
+    tables say is not known, so nothing but those choices spreads them."""
+    store.error = fakes.DatabaseAway()
     weigher = evacuation_spread.EvacuationSpreadWeigher
     multiplier = weigher.weight_multiplier
 
@@ -326,48 +349,84 @@ def test_many_threads_choose_evenly(store, monkeypatch):
     assert {chosen.count(host) for host in chosen} == {10}
 
 
-def _of_a_wave(count, store):
-    """Where attempts begun together go: each is scheduled in a process of
-    its own, and none is known to have a destination."""
-    store.in_flight = {None: count}
-    first = []
-    for number in range(count):
-        picks._by_process.clear()
-        first.append(weigh(
-            evacuation(f'req-{number}', attempt_id=100 + number),
-            'host1', 'host2', 'host3', totals={'host1': 0.5})[0])
-    return first
-
-
-def test_requests_at_once_in_other_processes_do_not_herd(store):
-    assert sorted(_of_a_wave(6, store)) == ['host1', 'host1', 'host2',
-                                            'host2', 'host3', 'host3']
-
-
 @pytest.mark.parametrize('order', [
     range(8), (0, 4, 1, 5, 2, 6, 3, 7), (3, 7, 2, 6, 1, 5, 0, 4),
-    (0, 3, 6, 1, 4, 7, 2, 5)], ids=str)
-def test_what_is_known_comes_before_whose_turn_it_is(store, order):
-    store.in_flight = {None: 8}
-    first = [weigh(evacuation(f'req-{number}', attempt_id=100 + number),
-                   'host1', 'host2', 'host3', 'host4')[0]
-             for number in order]
+    (7, 6, 5, 4, 3, 2, 1, 0)], ids=str)
+def test_requests_at_once_in_other_processes_do_not_herd(store, order):
+    """Each is scheduled in a process of its own, in any order."""
+    store.open_attempts = waiting(8)
+    first = []
+    for number in order:
+        picks._by_process.clear()
+        first.append(weigh(
+            evacuation(f'req-{number}'), 'host1', 'host2', 'host3', 'host4',
+            totals={'host1': 0.5})[0])
     assert {first.count(host) for host in first} == {2}, first
 
 
-def test_one_that_is_alone_goes_where_nova_has_it(store):
-    store.in_flight = {None: 1}
-    for number in range(3):
+@pytest.mark.parametrize('seed', range(20))
+def test_a_wave_is_spread_whenever_its_destinations_become_known(store, seed):
+    """Twenty pets, eight at a time without a destination, six processes."""
+    chance = random.Random(seed)
+    names = [f'host{number}' for number in range(1, 10)]
+    processes = [picks.Picks() for _ in range(6)]
+    known, chosen = {}, {}
+    while len(known) < 20:
+        unknown = [one for one, _ in waiting(20) if one not in known][:8]
+        one = chance.choice(unknown)
+        if one in chosen:
+            known[one] = chosen[one]
+            continue
+        store.open_attempts = [
+            (two, known.get(two)) for two, _ in waiting(20)
+            if two in known or two in unknown]
+        picks._by_process[os.getpid()] = chance.choice(processes)
+        chosen[one] = weigh(evacuation(one), *names)[0]
+    counts = [list(known.values()).count(name) for name in names]
+    assert max(counts) - min(counts) <= 1, counts
+
+
+def test_what_is_known_comes_before_whose_turn_it_is(store):
+    store.open_attempts = [('req-8', ONE), ('req-9', TWO), *waiting(4)]
+    first = []
+    for one, _ in waiting(4):
         picks._by_process.clear()
-        assert weigh(evacuation(f'req-{number}', attempt_id=number),
-                     'host1', 'host2', totals={'host1': 0.5})[0] == 'host1'
+        first.append(weigh(evacuation(one), ONE, TWO, THREE)[0])
+    assert first == [THREE, ONE, TWO, THREE]
+
+
+def test_what_this_process_chose_it_need_not_guess(store):
+    """The one before had to take another host, by its own filters."""
+    store.open_attempts = waiting(2)
+    assert weigh(evacuation('req-0'), TWO)[0] == TWO
+    assert weigh(evacuation('req-1'), ONE, TWO)[0] == ONE
+
+
+def test_a_choice_whose_destination_is_known_counts_once(store):
+    store.open_attempts = waiting(1)
+    assert weigh(evacuation('req-0'), ONE)[0] == ONE
+    store.open_attempts = [('req-0', ONE), ('req-1', TWO), ('req-2', None)]
+    assert weigh(evacuation('req-2'), ONE, TWO)[0] == ONE
+
+
+def test_one_that_is_alone_goes_where_nova_has_it(store):
+    for number in range(3):
+        store.open_attempts = [(f'req-{number}', None)]
+        picks._by_process.clear()
+        assert weigh(evacuation(f'req-{number}'), ONE, TWO,
+                     totals={TWO: 0.5})[0] == TWO
+
+
+def test_other_failed_hosts_count_in_another_order(store):
+    names = [f'host{number}' for number in range(9)]
+    assert order_of('host7', *names) != order_of('host8', *names)
 
 
 def test_a_negative_multiplier_stacks(store, option):
     option('pets_scheduler', 'evacuation_spread_weight_multiplier', -1.0)
-    store.in_flight = {'host2': 1, None: 3}
-    first = [weigh(evacuation(f'req-{n}'), 'host1', 'host2')[0]
-             for n in range(3)]
+    store.open_attempts = [('req-9', 'host2'), *waiting(3)]
+    first = [weigh(evacuation(one), 'host1', 'host2')[0]
+             for one, _ in waiting(3)]
     assert first == ['host2'] * 3
 
 
@@ -406,6 +465,8 @@ def test_choices_are_forgotten_after_a_while():
     recent.add('req-1', 'host1')
     recent.add('req-1', 'host2')
     assert (recent.count('host1'), recent.count('host2')) == (0, 1)
+    assert recent.count('host2', but='req-1') == 0
+    assert (recent.host('req-1'), recent.host('req-2')) == ('host2', None)
     now[0] += picks.KEPT_S
     recent.drop_old()
     assert recent.count('host2') == 0

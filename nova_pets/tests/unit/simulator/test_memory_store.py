@@ -55,7 +55,7 @@ def answers(store):
             store.history(limit=10_000), gates,
             [store.attempts(row.id) for row in store.recoveries()],
             [store.tombstoned(uuid) for uuid in sequences.UUIDS],
-            store.in_flight_by_destination(), store.unsafe_hosts())
+            store.in_flight(), store.unsafe_hosts())
 
 
 def send(store, call):
