@@ -75,10 +75,9 @@ class NovaAuditDoor(base.AuditDoor):
         with errors.unavailable(f'read the allocations of {uuid}'):
             # The generation is read first: what comes between makes it old,
             # and the write that insists on it fails.
-            generation = report.report_client_singleton(
-                ).get_allocs_for_consumer(
-                    nova.context.get_admin_context(), uuid).get(
-                        'consumer_generation')
+            generation = placement.client().get_allocs_for_consumer(
+                nova.context.get_admin_context(), uuid).get(
+                    'consumer_generation')
             return audit.Held(
                 frozenset(placement.allocated_hosts(
                     contexts, nova.context.get_admin_context(), uuid)),
@@ -206,7 +205,7 @@ def _last_actions(cctxt, uuids) -> dict[str, audit.Action]:
 
 
 def _consumers(node_uuids) -> set[str]:
-    client = report.report_client_singleton()
+    client = placement.client()
     found: set[str] = set()
     for node_uuid in node_uuids:
         try:
@@ -224,7 +223,7 @@ def _consumers(node_uuids) -> set[str]:
 
 def _remove(uuid, node_uuids, generation) -> bool:
     context = nova.context.get_admin_context()
-    client = report.report_client_singleton()
+    client = placement.client()
     found = client.get_allocs_for_consumer(context, uuid)
     if found.get('consumer_generation') != generation:
         return False

@@ -21,6 +21,21 @@ from nova_pets.compute import cells
 LOG = logging.getLogger(__name__)
 
 
+def client() -> report.SchedulerReportClient:
+    """Return Nova's client of this process, shared with the nova-scheduler.
+
+    keystoneauth holds each request back until the wall clock has passed the
+    moment when the client was made (its rate limit, which nobody has set): a
+    clock that is stepped back by an hour would stop all of them for an hour,
+    and who waits already would wait on when it is put right.
+    """
+    found = report.report_client_singleton()
+    adapter = found._client
+    if getattr(adapter, '_rate_semaphore', None) is not None:
+        adapter._rate_semaphore = None
+    return found
+
+
 def allocated_hosts(contexts, context, uuid: str) -> set[str]:
     """Return hosts whose provider trees hold allocations of the instance.
 
@@ -28,8 +43,8 @@ def allocated_hosts(contexts, context, uuid: str) -> set[str]:
 
     :param contexts: one per cell to look for compute nodes in.
     """
-    client = report.report_client_singleton()
-    providers = set(client.get_allocs_for_consumer(
+    placement = client()
+    providers = set(placement.get_allocs_for_consumer(
         context, uuid)['allocations'])
     if not providers:
         return set()
@@ -37,7 +52,7 @@ def allocated_hosts(contexts, context, uuid: str) -> set[str]:
     nested = providers - roots
     if nested:
         above = {root for provider in nested for root in
-                 _tree(client, context, provider)} - roots
+                 _tree(placement, context, provider)} - roots
         hosts |= _hosts_of(contexts, above)[0]
     return hosts
 
@@ -47,14 +62,14 @@ def remove(context, uuid: str, node_uuids: list[str]) -> None:
 
     :raises NovaUnavailable: others changed the allocations meanwhile.
     """
-    client = report.report_client_singleton()
+    placement = client()
     for node_uuid in node_uuids:
-        held = client.get_allocs_for_consumer(context, uuid)['allocations']
+        held = placement.get_allocs_for_consumer(context, uuid)['allocations']
         if not held:
             return
-        if held.keys().isdisjoint(_tree(client, context, node_uuid)):
+        if held.keys().isdisjoint(_tree(placement, context, node_uuid)):
             continue
-        if not client.remove_provider_tree_from_instance_allocation(
+        if not placement.remove_provider_tree_from_instance_allocation(
                 context, uuid, node_uuid):
             raise exception.NovaUnavailable(
                 what=f'remove allocations of {uuid}',
@@ -72,10 +87,10 @@ def add(cctxt, uuid: str, node_uuid: str) -> None:
     :raises NovaUnavailable: placement was not reached, or others changed
         the allocations meanwhile.
     """
-    client = report.report_client_singleton()
-    found = client.get_allocs_for_consumer(cctxt, uuid)
+    placement = client()
+    found = placement.get_allocs_for_consumer(cctxt, uuid)
     held = found['allocations']
-    if not held.keys().isdisjoint(_tree(client, cctxt, node_uuid)):
+    if not held.keys().isdisjoint(_tree(placement, cctxt, node_uuid)):
         return
     instance = objects.Instance.get_by_uuid(cctxt, uuid,
                                             expected_attrs=['flavor'])
@@ -92,7 +107,7 @@ def add(cctxt, uuid: str, node_uuid: str) -> None:
         'project_id': instance.project_id, 'user_id': instance.user_id,
         'consumer_generation': found.get('consumer_generation')}
     try:
-        is_written = client.put_allocations(cctxt, uuid, payload)
+        is_written = placement.put_allocations(cctxt, uuid, payload)
     except (nova_exc.AllocationUpdateFailed,
             nova_exc.PlacementAPIConnectFailure, report.Retry) as error:
         raise exception.NovaUnavailable(
@@ -103,10 +118,10 @@ def add(cctxt, uuid: str, node_uuid: str) -> None:
                     'refuses it', uuid)
 
 
-def _tree(client, context, provider: str) -> set[str]:
+def _tree(placement, context, provider: str) -> set[str]:
     """Return the uuids of all providers in the provider's tree."""
     return {entry['uuid']
-            for entry in client.get_providers_in_tree(context, provider)}
+            for entry in placement.get_providers_in_tree(context, provider)}
 
 
 def _hosts_of(contexts, providers) -> tuple[set[str], set[str]]:

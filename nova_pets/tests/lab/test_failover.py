@@ -2,9 +2,8 @@
 """A real failure, and storms that are none, on separate real processes.
 
 The tests are one story on one lab, in this order: a host fails before the
-storms and another after them. NOVA_PETS_LAB_STORM_S makes storms last longer
-or less long; the database is stalled for three minutes, or as long as they, when
-that is longer.
+storms and another after them. NOVA_PETS_LAB_STORM_S makes storms longer or
+shorter; the database is stalled for three minutes at least.
 """
 
 import os
