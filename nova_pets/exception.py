@@ -123,6 +123,14 @@ class ClaimsLost(PetsException):
     msg_fmt = 'cannot act: %(reason)s'
 
 
+class CallHangs(PetsException):
+    """An outside call does not come back: who made it has to begin anew."""
+
+    msg_fmt = ('the call for %(key)s has been under way for %(seconds)d s, '
+               'expected at most %(limit)d s: this engine gives up what it '
+               'drives and begins anew')
+
+
 class NotFound(PetsException):
     msg_fmt = 'cannot find %(kind)s %(key)s'
 

@@ -35,8 +35,9 @@ class AttemptDriver:
         self._rows = recovery_rows.RecoveryRows(store, standing)
         self._requester = requesting.Requester(
             self._rows, door, fencer, clock, memory, standing, new_id)
-        self._settler = clearing.Settler(self._rows, door, clock, memory,
-                                         standing)
+        self._settler = clearing.Settler(
+            self._rows, door, clock, memory, standing,
+            lambda row: workers.goes_on(('recovery', row.id)))
 
     def execute(self, action: actions.Action, snap: snapshot.Snapshot,
                 policy: policy_model.Policy) -> None:

@@ -44,8 +44,14 @@ class Settler:
     def __init__(self, rows: recovery_rows.RecoveryRows,
                  door: compute_base.ComputeDoor, clock: ports.Clock,
                  memory: memory_module.Memory,
-                 standing: standing_module.Standing):
+                 standing: standing_module.Standing,
+                 goes_on: typing.Callable[[records.Recovery], None]):
+        """
+        :param goes_on: told before each step: a search through a whole cell
+            takes long, and does not hang.
+        """
         self._rows = rows
+        self._goes_on = goes_on
         self._door = door
         self._clock = clock
         self._memory = memory
@@ -157,6 +163,7 @@ class Settler:
             if isinstance(step, (settling.Wait, settling.Finish)):
                 break
             self._standing.guard(row.owner)
+            self._goes_on(row)
             try:
                 found = self._take(row, step, found)
             except exception.InstanceChanged as error:

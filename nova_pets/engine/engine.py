@@ -52,6 +52,13 @@ REST_TTLS = 3
 """How long an engine that does not trust its view lets others try."""
 STANDSTILL_S = 30.0
 """Pause while the schema does not fit."""
+HANGS_S = 120.0
+"""Much longer than a part of any call takes that is bounded; a database or a
+service that is lost without a word (no reset reaches us) bounds none."""
+FENCES = 2
+"""Nor is a fence taken for one that hangs: so many times its own limit."""
+TURN_HANGS_S = 3600.0
+"""For what one engine is enough for: an audit may take long."""
 
 
 def _utc_now() -> datetime.datetime:
@@ -61,6 +68,11 @@ def _utc_now() -> datetime.datetime:
 
 def _new_id() -> str:
     return str(uuid.uuid4())
+
+
+def hangs_s(policy: policy_model.Policy) -> float:
+    """Return after how many seconds a call is said to hang."""
+    return max(HANGS_S, FENCES * policy.fence_timeout_s)
 
 
 class Engine:
@@ -131,6 +143,7 @@ class Engine:
 
     def _turn(self) -> float:
         started = self._clock.monotonic()
+        self._check_calls()
         self._check_schema()
         mode, why_mode = self._mode_now()
         if mode is not self._mode_said:
@@ -195,6 +208,21 @@ class Engine:
         self.memory.restart(('turn', 'sane'))
         self.standing.step_back(REST_TTLS * policy.claim_ttl_s)
         return True
+
+    def _check_calls(self) -> None:
+        """Nothing else moves the row of a call that hangs: not I, as it is
+        busy, and no peer, as I live and own it.
+
+        :raises CallHangs: one of mine does.
+        """
+        limit_s = hangs_s(self._policy)
+        for key, seconds in sorted(self._workers.under_way().items(),
+                                   key=lambda item: -item[1]):
+            allowed_s = TURN_HANGS_S if key[0] == 'turn' else limit_s
+            if seconds > allowed_s:
+                raise exception.CallHangs(
+                    key=' '.join(str(part) for part in key),
+                    seconds=seconds, limit=allowed_s)
 
     def _check_schema(self) -> None:
         """:raises SchemaMismatch: neither mine nor one step newer."""
@@ -331,8 +359,12 @@ class Engine:
     # -- for ever ------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> None:
-        """Take turns until ``stop``; never raises. What fails is logged
-        once per kind, and shown when it is over."""
+        """Take turns until ``stop``. What fails is logged once per kind, and
+        shown when it is over.
+
+        :raises CallHangs: what this engine drove is given up. Another one is
+            to be made: all that this one knows of calls is void.
+        """
         trouble = ''
         while not stop.is_set():
             try:
@@ -340,6 +372,10 @@ class Engine:
                 if trouble:
                     LOG.info('the engine works again')
                     trouble = ''
+            except exception.CallHangs:
+                self._workers.stop()
+                self._resign()
+                raise
             except exception.SchemaMismatch as error:
                 pause_s = STANDSTILL_S
                 trouble = _say_once(trouble, error)
@@ -354,6 +390,9 @@ class Engine:
                     LOG.exception('unexpected error; the engine goes on')
                 trouble = repr(error)
             stop.wait(pause_s)
+        self._resign()
+
+    def _resign(self) -> None:
         try:
             self.standing.resign()
         except exception.PetsException as error:

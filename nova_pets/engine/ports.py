@@ -96,6 +96,15 @@ class Workers(typing.Protocol):
     def busy(self) -> frozenset[tuple[str, typing.Any]]:
         ...
 
+    def under_way(self) -> dict[tuple[str, typing.Any], float]:
+        """{key: seconds since its call was begun or last went on}."""
+
+    def goes_on(self, key: tuple[str, typing.Any]) -> None:
+        """A call of several parts says so between two of them."""
+
+    def stop(self) -> None:
+        """Begin no waiting call any more."""
+
 
 NewId = collections.abc.Callable[[], str]
 """A uuid that nobody else has: of an engine, and of a request."""

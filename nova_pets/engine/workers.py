@@ -10,6 +10,7 @@ import collections.abc
 import concurrent.futures
 import logging
 import threading
+import time
 import typing
 
 from nova_pets import exception
@@ -27,22 +28,26 @@ class Workers:
         RuntimeError when that is over.
     """
 
-    def __init__(self, spawn: collections.abc.Callable[[Call], typing.Any]):
+    def __init__(self, spawn: collections.abc.Callable[[Call], typing.Any],
+                 monotonic: collections.abc.Callable[[], float] =
+                 time.monotonic):
         self._spawn = spawn
+        self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, float | None] = {}
+        """{key: when its call was begun or last went on; None: it waits}"""
         self._failing: dict[Key, type[Exception]] = {}
 
     def submit(self, key: Key, call: Call) -> bool:
         with self._lock:
             if key in self._busy:
                 return False
-            self._busy.add(key)
+            self._busy[key] = None
         try:
             self._spawn(lambda: self._run(key, call))
         except RuntimeError:  # shut down meanwhile
             with self._lock:
-                self._busy.discard(key)
+                self._busy.pop(key, None)
             return False
         return True
 
@@ -50,7 +55,25 @@ class Workers:
         with self._lock:
             return frozenset(self._busy)
 
+    def under_way(self) -> dict[Key, float]:
+        """Return {key: seconds since its call was begun or went on}; without
+        those that wait to be begun."""
+        with self._lock:
+            now = self._monotonic()
+            return {key: now - at for key, at in self._busy.items()
+                    if at is not None}
+
+    def goes_on(self, key: Key) -> None:
+        """Say, between two parts of a long call, that it does not hang."""
+        with self._lock:
+            if key in self._busy:
+                self._busy[key] = self._monotonic()
+
+    def stop(self) -> None:
+        """Begin no waiting call any more."""
+
     def _run(self, key: Key, call: Call) -> None:
+        self.goes_on(key)
         try:
             call()
             self._failing.pop(key, None)
@@ -68,7 +91,7 @@ class Workers:
             LOG.exception('unexpected error in %s; it is tried again', key)
         finally:
             with self._lock:
-                self._busy.discard(key)
+                self._busy.pop(key, None)
 
 
 class ThreadWorkers(Workers):

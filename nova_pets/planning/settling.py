@@ -227,19 +227,19 @@ def _accepted(attempt: records.Attempt | None,
     """
     is_ours = attempt is not None and attempt.kind is states.AttemptKind.OWN
     if is_ours:
-        return _delete(record, snap, policy)
+        return delete(record, snap, policy)
     conducted = _events(attempt, trace, 'rebuild_server')
     has_ended = any(event.finished and event.result == 'Error'
                     for event in conducted)
     holders = {event.host for event in conducted if event.host}
     is_lost = bool(holders & snap.conductors_silent)
     if has_ended or is_lost or state_s >= policy.scheduling_timeout_s:
-        return _delete(record, snap, policy)
+        return delete(record, snap, policy)
     return Wait('foreign_evacuation', f'migration {record.id} is accepted')
 
 
-def _delete(record: observations.Migration, snap: snapshot.Snapshot,
-            policy: policy_model.Policy) -> Step:
+def delete(record: observations.Migration, snap: snapshot.Snapshot,
+           policy: policy_model.Policy) -> DeleteAccepted | Wait:
     """Delete it, unless its source may be starting right now.
 
     nova-compute lists the open records of its host when it starts, takes its

@@ -53,7 +53,7 @@ def next_step(recovery: records.Recovery, found: settling.Findings,
     if instance.host == recovery.source or instance.host is None:
         return settling.Finish('left_again', 'odd_records',
                                f'nova says {instance.host} again')
-    leftover = _leftover(recovery, found, policy, state_s)
+    leftover = _leftover(recovery, found, snap, policy, state_s)
     if leftover is not None:
         return leftover
     if instance.task_state is not None:
@@ -104,8 +104,8 @@ def _was_refused(trace: observations.Trace) -> bool:
 
 
 def _leftover(recovery: records.Recovery, found: settling.Findings,
-              policy: policy_model.Policy, state_s: float
-              ) -> settling.Step | None:
+              snap: snapshot.Snapshot, policy: policy_model.Policy,
+              state_s: float) -> settling.Step | None:
     """An ``accepted`` record from the source: a request that the gate
     refused, or that is late. Its deletion stops a late cast (F5) and keeps
     the source's return (F8) and the next evacuation (F7) clean."""
@@ -116,10 +116,30 @@ def _leftover(recovery: records.Recovery, found: settling.Findings,
             # A tombstone of a host that has become its home: nova-compute
             # would destroy the guest at its next start (F8).
             return settling.CloseMigration(record.id, ('done',), 'error')
+        if (instance is not None and record.source == instance.host and
+                record.status == 'accepted'):
+            return _asked_anew(recovery, record, found, snap, policy,
+                               state_s)
         if record.source != recovery.source or record.status != 'accepted':
             continue
         return settling.DeleteAccepted(record.id)
     return None
+
+
+def _asked_anew(recovery: records.Recovery,
+                record: observations.Migration, found: settling.Findings,
+                snap: snapshot.Snapshot, policy: policy_model.Policy,
+                state_s: float) -> settling.Step:
+    """Somebody asked to evacuate it from where it has just arrived. The gate
+    refuses that, and the record stays: by it, its home would destroy it at
+    the next start (F8)."""
+    if (not _was_refused(found.trace) and
+            state_s < policy.scheduling_timeout_s):
+        return _wait(recovery, f'migration {record.id} is accepted')
+    step = settling.delete(record, snap, policy)
+    if isinstance(step, settling.Wait):
+        return _wait(recovery, step.detail)
+    return step
 
 
 def _power(recovery: records.Recovery, found: settling.Findings,

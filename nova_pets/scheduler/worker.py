@@ -21,6 +21,7 @@ import time
 
 from oslo_log import log as logging
 
+from nova_pets import exception
 from nova_pets.scheduler import access
 
 LOG = logging.getLogger(__name__)
@@ -107,6 +108,9 @@ class EngineKeeper:
         try:
             LOG.info('engine starts in worker %(pid)d', {'pid': os.getpid()})
             self._build().run(stop)
+        except exception.CallHangs as error:
+            # It has said all; ensure() starts another one.
+            LOG.error('%(error)s', {'error': error})
         except Exception:
             # The boundary of our thread: ensure() starts it again. Anything
             # may be wrong here, from a driver that cannot be imported to a

@@ -61,6 +61,16 @@ def _pause(injector: 'faults.Injector', fault: 'faults.Fault',
     return worker.process.resume
 
 
+@deeds.kind('call hangs', 'worker', amount=(300.0, 4000.0), is_later=True,
+            share=0.2)
+def _hang(injector: 'faults.Injector', fault: 'faults.Fault',
+          number: int) -> None:
+    """The answer to a call of a thread beside its cycle is lost, and nothing
+    resets the connection: it comes late, or never as far as anybody waits."""
+    worker = _living(injector, fault.target)
+    injector.hangs[worker.name].append((fault.amount, number))
+
+
 @deeds.kind('all engines killed', lasts_s=(1.0, 60.0), weight=0.5)
 def _kill_all(injector: 'faults.Injector', fault: 'faults.Fault',
               number: int) -> deeds.Call:

@@ -38,6 +38,8 @@ HANDS = frozenset({
 
 CALL_S = 0.004
 """Mean time of a call to the database or to Nova, each way."""
+AGAIN_S = 5.0
+"""Until the keeper of an engine that gave up has started another one."""
 LOST_S = 3.0
 """Until a connection to something unreachable is given up."""
 
@@ -183,6 +185,8 @@ class Worker:
             f'audits of {self.process.name}')
         self._audit: object = None
         """The task of an audit, while there is one."""
+        self._beside: set[object] = set()
+        """The tasks of such threads (beside)."""
         self._ids = kernel.random(f'ids of {self.process.name}')
         self.clock = Clock(kernel, machine)
         self.stop = Stop(self.clock)
@@ -200,7 +204,14 @@ class Worker:
         self.store: typing.Any = Port(
             self, 'store', cloud.make_store(f'engine {self.name}'))
         self.door: typing.Any = Port(self, 'door', cloud.make_door(self))
-        self.engine = engine_module.Engine(
+        self._version = version
+        self.engine = self._build()
+        kernel.note('engine starts', self.name)
+        self.process.spawn(self._run)
+
+    def _build(self) -> engine_module.Engine:
+        cloud, machine = self.cloud, self.machine
+        return engine_module.Engine(
             store=self.store, door=self.door,
             audits=Port(self, 'door', cloud.make_audits(self)),
             detectors=lambda eyes, memory: self._detectors(eyes),
@@ -211,19 +222,44 @@ class Worker:
             clock=self.clock, workers=_Workers(self),
             policy=cloud.policy,
             template=records.Engine(
-                id='', host=machine.name, worker=str(number),
-                version=version, mode=cloud.mode(), gate_loaded=True),
+                id='', host=machine.name, worker=str(self.number),
+                version=self._version, mode=cloud.mode(), gate_loaded=True),
             tenant_settings=cloud.tenant_settings,
             mode_now=lambda: (cloud.mode(), ''),
             read_interval_s=cloud.read_interval_s, utc_now=self._utc_now,
             new_id=self._new_id)
-        kernel.note('engine starts', self.name)
-        self.process.spawn(lambda: self.engine.run(self.stop))
+
+    def _run(self) -> None:
+        """As scheduler/worker.py keeps it: an engine that gave up is followed
+        by another one in the same process."""
+        while True:
+            try:
+                self.engine.run(self.stop)
+            except exception.CallHangs as error:
+                self.cloud.kernel.note('engine begins anew', self.name,
+                                       str(error))
+                self.cloud.kernel.sleep(AGAIN_S)
+                self.engine = self._build()
+            else:
+                return
 
     def terminate(self) -> None:
         """SIGTERM: nova-scheduler lets the engine end its turn."""
         self.cloud.kernel.note('engine told to stop', self.name)
         self.stop.set()
+
+    def beside(self, call: workers.Call) -> None:
+        """Do a call of a thread beside the cycle."""
+        task = self.cloud.kernel.current_task()
+        self._beside.add(task)
+        try:
+            call()
+        finally:
+            self._beside.discard(task)
+
+    def is_beside(self) -> bool:
+        """Whether this very task is such a thread."""
+        return self.cloud.kernel.current_task() in self._beside
 
     def audit(self, call: workers.Call) -> None:
         """Do an audit: how long its calls take is drawn apart, so that one
@@ -340,14 +376,14 @@ def _plain(args: tuple[typing.Any, ...]) -> tuple[typing.Any, ...]:
 
 class _Workers(workers.Workers):
     def __init__(self, worker: Worker):
-        super().__init__(worker.process.spawn)
+        super().__init__(worker.process.spawn, worker.clock.monotonic)
         self._worker = worker
 
     def submit(self, key: tuple[str, typing.Any], call: workers.Call
                ) -> bool:
         if key == ('turn', 'audit'):
             return super().submit(key, lambda: self._worker.audit(call))
-        return super().submit(key, call)
+        return super().submit(key, lambda: self._worker.beside(call))
 
 
 class Tcp(detectors_base.Detector):

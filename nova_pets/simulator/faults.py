@@ -75,6 +75,10 @@ class Injector:
         """{(stage, host or ''): numbers of faults that use up one each}"""
         self.calls: dict[str, list[int]] = collections.defaultdict(list)
         """{'refused' | 'unseen': numbers of faults, one per call}"""
+        self.hangs: dict[str, list[tuple[float, int]]] = (
+            collections.defaultdict(list))
+        """{worker: (seconds, number of the fault), one per call}"""
+        self.has_hung = False
         self.messages: list[tuple[str, float, int]] = []
         """(what, seconds, number): the fate of the next messages."""
         self.undo: dict[int, kernel_module.Call] = {}
@@ -203,6 +207,14 @@ class Injector:
         return (normal_s, normal_s + seconds)
 
     def before(self, worker: engines.Worker, port: str, method: str) -> None:
+        hangs = self.hangs.get(worker.name)
+        if hangs and worker.is_beside():
+            for_s, number = hangs.pop(0)
+            self.used(number)
+            self.has_hung = True
+            self.cloud.kernel.note('call hangs', worker.name, port, method,
+                                   round(for_s, 3))
+            self.cloud.kernel.sleep(for_s)
         if port == 'store' and self.calls['refused']:
             self.used(self.calls['refused'].pop(0))
             self.cloud.kernel.note('store refuses', worker.name, method)

@@ -16,6 +16,7 @@ import traceback
 import typing
 
 from nova_pets import exception
+from nova_pets.engine import engine as engine_module
 from nova_pets.model import policy as policy_module
 from nova_pets.model import states
 from nova_pets.simulator import cloud as cloud_module
@@ -95,6 +96,8 @@ class Run:
         self._known = faults
         self._well_since: float | None = None
         self._budgets = _budgets(self.shape.policy)
+        self._hangs_s = engine_module.hangs_s(self.shape.policy) + 2 * MARGIN_S
+        """More, where a call hung: until an engine begins anew for it."""
         self._passing: dict[int | None, tuple[states.RecoveryState, float]
                             ] = {}
         """Of each open recovery: its state, and since when (L2)."""
@@ -217,6 +220,8 @@ class Run:
                 since = now
             self._passing[row.id] = row.state, since
             checks.hits['L2'] += 1
+            if self.injector.has_hung:
+                budget_s += self._hangs_s
             if now - since > budget_s:
                 checks.broken('L2', f'recovery of {row.instance_uuid} is '
                               f'{row.state} for {now - since:.0f} s '

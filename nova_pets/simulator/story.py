@@ -45,6 +45,8 @@ _WORDS: dict[str, tuple[str, str, str]] = {
     'engine dies': ('x', '{0}', 'engine dies at its point {1}'),
     'engine told to stop': ('x', '{0}', 'engine gets SIGTERM'),
     'engine deposed': ('x', '{0}', 'engine is deposed'),
+    'call hangs': ('~', '{0}', 'a call does not come back ({1} {2})'),
+    'engine begins anew': ('x', '{0}', 'engine gives up and begins anew'),
     'by hand': ('>', 'by hand', '{0} ({1})'),
     'operator': ('>', '{2}', 'order: {0}'),
     'message': ('~', '{1}', 'a message to it is {0}'),

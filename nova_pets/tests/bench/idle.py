@@ -69,6 +69,15 @@ class InlineWorkers:
     def busy(self):
         return frozenset()
 
+    def under_way(self):
+        return {}
+
+    def goes_on(self, key):
+        pass
+
+    def stop(self):
+        pass
+
 
 def measure(workers, schedulers):
     """Return (observers, statements per second in all, per cycle of one)."""

@@ -80,6 +80,15 @@ class InlineWorkers:
     def busy(self):
         return frozenset()
 
+    def under_way(self):
+        return {}
+
+    def goes_on(self, key):
+        pass
+
+    def stop(self):
+        pass
+
 
 class Bench:
     """:param row: columns of the recovery. :param host: of the host."""

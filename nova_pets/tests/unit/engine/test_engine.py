@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real engine in a false world: on time, once, whatever dies when."""
 
+import threading
+
 import pytest
 
 from nova_pets import exception
@@ -351,3 +353,44 @@ def test_an_old_forced_down_is_no_proof_though_it_is_trusted(
     world.machines['host1'].forced_down = True
     world.drive([engine], lambda: _all(world, R.RECOVERED, 1))
     assert world.store().host('host1').proof == proof
+
+
+class Hanging(world_module.InlineWorkers):
+    """Whose calls have been under way for so long."""
+
+    def __init__(self):
+        self.seconds = {}
+        self.is_stopped = False
+
+    def under_way(self):
+        return self.seconds
+
+    def stop(self):
+        self.is_stopped = True
+
+
+@pytest.mark.parametrize('key, seconds, fence_s, hangs', [
+    (('recovery', 7), 179.0, 90.0, False),
+    (('recovery', 7), 181.0, 90.0, True),
+    (('recovery', 7), 121.0, 10.0, True),
+    (('host', 'host1'), 500.0, 300.0, False),
+    (('turn', 'audit'), 3599.0, 90.0, False),
+    (('turn', 'audit'), 3601.0, 90.0, True)], ids=str)
+def test_an_engine_gives_up_what_a_call_that_hangs_holds(
+        make_world, key, seconds, fence_s, hangs):
+    """Nobody else would move that row: its owner lives."""
+    world = make_world()
+    engine = world.engine(fence_timeout_s=fence_s)
+    workers = engine._workers = Hanging()
+    engine.cycle()
+    me = engine.standing.id
+    workers.seconds = {('recovery', 1): 1.0, key: seconds}
+    stop = threading.Event()
+    if not hangs:
+        engine.cycle()
+        assert not workers.is_stopped
+        return
+    with pytest.raises(exception.CallHangs, match=f'{key[0]} {key[1]}'):
+        engine.run(stop)
+    assert workers.is_stopped
+    assert me not in {row.id for row in world.store().engines()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a call that fails again and again."""
+"""What is said of a call that fails again and again, and of one that hangs."""
 
 import logging
 
@@ -64,3 +64,41 @@ def test_a_lost_race_changes_nothing(run):
 
 def test_what_nobody_expected_is_told_each_time(run):
     assert run(ValueError('no')) == run(ValueError('no')) == ['ERROR']
+
+
+class Late:
+    """Begins calls when it is told to, on a clock that is moved by hand."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.waiting = []
+        self.workers = workers.Workers(self.waiting.append, lambda: self.now)
+
+    def begin(self):
+        self.waiting.pop(0)()
+
+
+def test_a_call_is_under_way_from_when_it_is_begun():
+    late = Late()
+    seen = []
+
+    def call():
+        late.now += 50
+        seen.append(late.workers.under_way())
+        late.workers.goes_on(KEY)
+        late.now += 7
+        seen.append(late.workers.under_way())
+    late.workers.submit(KEY, call)
+    late.now += 1000  # no thread was free
+    assert late.workers.under_way() == {}
+    assert late.workers.busy() == {KEY}
+    late.begin()
+    assert seen == [{KEY: 50}, {KEY: 7}]
+    assert late.workers.under_way() == {}
+    assert late.workers.busy() == frozenset()
+
+
+def test_what_is_over_does_not_go_on():
+    late = Late()
+    late.workers.goes_on(KEY)
+    assert late.workers.busy() == frozenset()

@@ -56,6 +56,15 @@ class InlineWorkers:
     def busy(self):
         return frozenset()
 
+    def under_way(self):
+        return {}
+
+    def goes_on(self, key):
+        pass
+
+    def stop(self):
+        pass
+
 
 @dataclasses.dataclass
 class Machine:

@@ -319,7 +319,35 @@ def verify(*migrations, events=(), request='req-1', recovery=None,
         task_s)
 
 
+REFUSED = samples.event('rebuild_server', 'cond', 'Error')
 ON_BOTH = {'allocations': frozenset({'host1', 'host2'})}
+
+
+@pytest.mark.parametrize('values, home, expected', [
+    ({'events': (REFUSED,)}, {}, settling.DeleteAccepted(5)),
+    ({'events': ()}, {}, settling.Wait('arrived', 'migration 5 is accepted')),
+    ({'events': (), 'state_s': samples.POLICY.scheduling_timeout_s}, {},
+     settling.DeleteAccepted(5)),
+    ({'events': (REFUSED,)}, {'state': H.DOWN},
+     settling.Wait('arrived', 'host2 is down')),
+    ({'events': (REFUSED,)}, {'state': H.FENCED},
+     settling.DeleteAccepted(5))],
+    ids=['refused', 'under way', 'late', 'may start', 'off'])
+def test_who_asks_anew_from_its_new_home_leaves_no_record(values, home,
+                                                          expected):
+    """Seed 40000074 of the runs with calls that hang: a person's evacuation
+    was refused while it was verified, and its record would have destroyed
+    the pet at the next start of its host."""
+    trace = samples.trace(
+        samples.migration(source='host2'), events=values.pop('events'),
+        request='req-2', **ARRIVED)
+    found = verifying.next_step(
+        samples.recovery(R.VERIFYING, destination='host2'),
+        settling.Findings(trace, **ON_BOTH),
+        samples.snap(samples.host_view(state=H.FENCED),
+                     samples.host_view('host2', **home)), samples.POLICY,
+        **{'state_s': 1.0, **values})
+    assert found == expected
 
 
 @pytest.mark.parametrize('host', ['host1', None])
@@ -494,7 +522,7 @@ RECORDS = {
     'a tombstone of its source': (samples.migration(status='done'),
                                   settling.Finish),
     'late, from its home': (samples.migration(source='host2'),
-                            settling.Finish),
+                            settling.DeleteAccepted),
 }
 
 
