@@ -16,7 +16,9 @@ import subprocess
 import time
 
 import requests
+import sqlalchemy as sa
 
+from nova_pets.db import models
 from nova_pets.tests.lab import chaos_draw
 from nova_pets.tests.lab import chaos_judge
 from nova_pets.tests.lab import chaos_operator
@@ -216,6 +218,10 @@ class Chaos:
             self._story.tell('LOST', text)
         self._story.tell('LOST', 'nova-manage pets status:\n' +
                          lab.pets('status')[1])
+        kept = lab.plan.directory / 'side-tables'
+        kept.write_text(rows(sa.create_engine(
+            lab.plan.database('api', None))))
+        self._story.tell('LOST', f'rows of nova-pets: {kept}')
         return False
 
     def _look(self):
@@ -242,6 +248,19 @@ class Chaos:
             (move.kind, move.state) == ('recovery', 'recovered')
             for move in self._tail.moves)
         result.by_hand = self._operator.did + self._people.repeated
+
+
+def rows(database: sa.Engine) -> str:
+    """Return what the side tables have, a line for each row: a lab is taken
+    down before anybody looks why."""
+    lines = []
+    with database.connect() as conn:
+        for table in models.METADATA.sorted_tables:
+            lines += [f'{table.name} ' + ' '.join(
+                f'{name}={value!r}' for name, value in row._mapping.items()
+                if value is not None)
+                for row in conn.execute(sa.select(table))]
+    return '\n'.join(lines) + '\n'
 
 
 def shape(plan: plan_module.Plan) -> chaos_draw.Shape:

@@ -6,6 +6,7 @@ judge that is content too early would let any product pass.
 """
 
 import collections
+import datetime
 import itertools
 import json
 import re
@@ -14,6 +15,9 @@ import pytest
 
 pytest.importorskip('sushy_tools', reason='run "make tier-lab"')
 
+import sqlalchemy as sa
+
+from nova_pets.db import models
 from nova_pets.tests.lab import bmc
 from nova_pets.tests.lab import chaos
 from nova_pets.tests.lab import chaos_draw
@@ -214,6 +218,22 @@ def test_the_story_sees_a_second_copy(truth, tmp_path):
     tail.stop()
     assert tail.twice == [DB1]
     assert re.search(r'TWICE .* runs on host1, host2', told[-1])
+
+
+NOON = datetime.datetime(2026, 11, 30, 12)
+
+
+def test_what_is_lost_leaves_its_rows(tmp_path):
+    database = sa.create_engine(f'sqlite:///{tmp_path}/api')
+    models.METADATA.create_all(database)
+    with database.begin() as conn:
+        conn.execute(models.ENGINES.insert().values(
+            id='e1', host='scheduler1', worker='7', version='1', mode='act',
+            slot=0, renewals=3, deposed=False, gate_loaded=True,
+            report='{}', bindings_digest='', started_at=NOON,
+            renewed_at=NOON))
+    told = chaos.rows(database)
+    assert re.search("^pets_engines id='e1' .*slot=0 ", told, re.M)
 
 
 # The people
