@@ -191,10 +191,12 @@ class People:
             self.force(host, False)
         for pet in self.pets.values():
             server = seen.servers.get(pet.uuid)
-            if pet.wanted == chaos_judge.GONE and server is not None:
+            if pet.wanted == chaos_judge.GONE:
                 # Whatever is done to it meanwhile, without end: its disk may
-                # be gone by what was asked for before.
-                if self._is_old(pet.uuid, 'not deleted'):
+                # be gone by what was asked for before. Of one that nova has
+                # no more, an orphan may be left: below.
+                if server is not None and self._is_old(pet.uuid,
+                                                       'not deleted'):
                     self._repeat(pet, server, f'{server["status"]}, task '
                                  f'{server["OS-EXT-STS:task_state"]}', False)
                 continue

@@ -25,6 +25,7 @@ from nova_pets.tests.lab import chaos_judge
 from nova_pets.tests.lab import chaos_people
 from nova_pets.tests.lab import chaos_story
 from nova_pets.tests.lab import chaos_strike
+from nova_pets.tests.lab import checker
 from nova_pets.tests.lab import commands
 from nova_pets.tests.lab import machine
 from nova_pets.tests.lab import plan as plan_module
@@ -273,6 +274,33 @@ def test_a_deletion_is_asked_for_again(monkeypatch, status, task, asked):
     monkeypatch.setattr(chaos_people, 'PATIENCE_S', 0)
     people.look(seen, {DB1}, set())
     assert calls == asked
+
+
+def test_an_orphan_of_a_deleted_pet_is_destroyed(truth, monkeypatch):
+    """Nova deletes in its tables alone what lives on a host that it holds
+    for down, and reaps the guest half an hour later, if at all."""
+    class Lab:
+        pass
+    lab = Lab()
+    lab.truth = truth
+
+    class Story:
+        def tell(self, *words):
+            pass
+    truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
+    people = chaos_people.People(lab, Story(), None, ())
+    people.pets['db1'] = chaos_people.Pet(
+        'db1', DB1, wanted=chaos_judge.GONE, is_touched=True)
+    people.gone[DB1] = 'db1'
+    now = [100.0]
+    monkeypatch.setattr(chaos_people.time, 'monotonic', lambda: now[0])
+    for _ in range(3):
+        people.look(chaos_judge.Seen(
+            journal=truth.journal(), hosts={'host1': truth.facts('host1')},
+            processes={}, computes={}, status=(0, ''), servers={}),
+            set(), {'host1'})
+        now[0] += chaos_people.PATIENCE_S
+    assert checker.running(truth.journal())[DB1] == set()
 
 
 # The orders
