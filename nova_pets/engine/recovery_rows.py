@@ -18,6 +18,7 @@ from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import machine
+from nova_pets.planning import safety
 from nova_pets.planning import settling
 
 LOG = logging.getLogger(__name__)
@@ -101,6 +102,10 @@ class RecoveryRows:
                        action: actions.RecordForeign) -> None:
         row = self.claim(view.row)
         assert row.id is not None  # nosec: rows read have an id
+        known = self._settled_before(row, view, action)
+        if known is not None:
+            self._take_over(row, known, action.detail)
+            return
         new = machine.advance_recovery(
             row, 'foreign_found', reason='foreign_evacuation',
             detail=action.detail)
@@ -112,6 +117,34 @@ class RecoveryRows:
             gate=states.Gate.CLOSED, migration_id=action.migration_id,
             destination=action.destination, reason='foreign_evacuation',
             detail=action.detail))
+
+    def _settled_before(self, row: records.Recovery,
+                        view: snapshot.RecoveryView,
+                        action: actions.RecordForeign
+                        ) -> records.Attempt | None:
+        """Return what an earlier recovery of ours says of the record."""
+        assert view.trace is not None  # nosec: planning saw it there
+        earlier = [attempt for known in self._store.recoveries(
+            instance_uuid=row.instance_uuid)
+            for attempt in self._store.attempts(typing.cast(int, known.id))]
+        return safety.settled_before(action.migration_id, action.destination,
+                                     earlier, view.trace)
+
+    def _take_over(self, row: records.Recovery, known: records.Attempt,
+                   detail: str) -> None:
+        """Let it explain its record and its action here, too."""
+        assert row.id is not None  # nosec: rows read have an id
+        self._store.advance_recovery(
+            dataclasses.replace(row, owner=self._standing.id),
+            row.generation, self._standing.id, records.Event(
+                code='settled_before', text=detail,
+                actor=self._standing.actor, host=row.source,
+                instance_uuid=row.instance_uuid, recovery_id=row.id),
+            dataclasses.replace(
+                known, id=None, recovery_id=row.id, number=row.attempts,
+                request_id=f'{known.action_id}@{row.id}',
+                gate=states.Gate.CLOSED, reason='settled_before',
+                detail=detail))
 
     def step(self, row: records.Recovery, attempt: records.Attempt | None,
              event: str, reason: str, detail: str,

@@ -227,6 +227,8 @@ REASONS: dict[str, Reason] = {
         'its destination failed in turn; the recovery goes on from there'),
     'owner_lost': Reason(
         'the engine that drove it is gone; being settled by another'),
+    'settled_before': Reason(
+        'left by an earlier recovery of it, which settled that evacuation'),
     'scheduling_lost': Reason(
         'no news of the request: its conductor is gone or the time is '
         'over; being settled'),

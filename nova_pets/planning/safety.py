@@ -6,6 +6,7 @@ against the act. What cannot be closed: a process stopped between its last
 check and one outside call may still finish that one call when it wakes.
 """
 
+import collections.abc
 import datetime
 
 from nova_pets.model import observations
@@ -308,6 +309,29 @@ def _is_forgotten(attempt: records.Attempt, trace: observations.Trace
         for record in trace.migrations) and not any(
         event.host == attempt.destination
         for event in trace.events.get(attempt.action_id, ()))
+
+
+def settled_before(migration_id: int | None, destination: str | None,
+                   earlier: collections.abc.Iterable[records.Attempt],
+                   trace: observations.Trace) -> records.Attempt | None:
+    """Return the attempt of any recovery whose record this is, if that was
+    settled: its destination had failed and said so, or was proven
+    off. Its action may say for ever that it is at work there.
+
+    A replica of the cell's database may give an id again. So nova has to
+    know besides that this very request reached that host.
+    """
+    for attempt in earlier:
+        if (attempt.migration_id != migration_id or
+                attempt.outcome is not states.Outcome.FAILED or
+                attempt.destination != destination):
+            continue
+        reached = {event.host for event in
+                   trace.events.get(attempt.action_id, ())
+                   if event.name == 'compute_rebuild_instance'}
+        if destination is not None and destination in reached:
+            return attempt
+    return None
 
 
 def foreign_hosts(recovery: records.Recovery,

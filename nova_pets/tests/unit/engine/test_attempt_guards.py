@@ -7,6 +7,9 @@ from nova_pets import exception
 from nova_pets.detectors import base as detectors_base
 from nova_pets.model import actions
 from nova_pets.model import states
+from nova_pets.planning import recoveries
+from nova_pets.planning import safety
+from nova_pets.simulator import memory_database
 from nova_pets.tests.unit.engine import one_pet
 from nova_pets.tests.unit.planning import samples
 
@@ -587,3 +590,38 @@ def test_an_action_for_an_unknown_recovery_does_nothing():
     bench = one_pet.Bench()
     bench.do(actions.SettleAttempt(99, 0, None))
     assert bench.door.names() == []
+
+
+@pytest.mark.parametrize('outcome, state, reason', [
+    (states.Outcome.FAILED, R.READY, 'settled_before'),
+    (states.Outcome.UNSETTLED, R.SETTLING, 'foreign_evacuation')])
+def test_what_an_earlier_recovery_settled_is_not_settled_again(
+        outcome, state, reason):
+    """Its destination died at work, and its action says for ever that it is:
+    it was waited for, for building_alarm, and then a person was asked."""
+    bench = one_pet.Bench()
+    found = samples.trace(
+        samples.migration(status='error', destination='host2'),
+        events=(samples.event('compute_rebuild_instance', 'host2'),))
+    with bench.database.write() as database:
+        earlier = database.insert(
+            memory_database.RECOVERIES, samples.recovery(
+                R.ABANDONED, instance_uuid='i1'))
+        database.insert(memory_database.ATTEMPTS, samples.attempt(
+            recovery_id=earlier, migration_id=5, destination='host2',
+            outcome=outcome, gate=states.Gate.CLOSED))
+    [action] = recoveries.plan_recovery(
+        bench.view(found), bench.snap(found=found), bench.policy)
+    bench.do(action, found=found)
+    assert bench.recovery.state is state
+    assert bench.attempt.reason == reason
+    assert bench.codes()[0] == reason
+    if state is R.READY:
+        # It explains all of it here, too: nothing is strange any more.
+        assert bench.attempt.outcome is states.Outcome.FAILED
+        assert bench.attempt.action_id == 'req-1'
+        assert recoveries.plan_recovery(
+            bench.view(found), bench.snap(found=found), bench.policy) == []
+        assert safety.foreign_hosts(
+            bench.recovery, tuple(bench.store.attempts(bench.id)),
+            found) == set()

@@ -63,3 +63,39 @@ def test_a_recovery_is_given_up_to_who_drives_its_host():
         live_engines=frozenset({'me', 'peer'}))
     found = planner.plan(snap, samples.POLICY).actions
     assert actions.GiveUp(row.id, row.generation) in found
+
+
+# -- what an earlier recovery has settled -------------------------------------
+
+SETTLED = samples.attempt(migration_id=5, destination='host2',
+                          outcome=states.Outcome.FAILED)
+BUILT = samples.event('compute_rebuild_instance', 'host2')
+
+
+@pytest.mark.parametrize('attempt, event, is_settled', [
+    ({}, {}, True),
+    ({'request_id': 'req-1@7'}, {}, True),
+    ({'migration_id': 6}, {}, False), ({'migration_id': None}, {}, False),
+    ({'destination': 'host3'}, {}, False),
+    ({'outcome': states.Outcome.UNSETTLED}, {}, False),
+    ({'outcome': states.Outcome.OPEN}, {}, False),
+    ({'request_id': 'req-2'}, {}, False),
+    ({}, {'host': 'host3'}, False),
+    ({}, {'name': 'rebuild_server'}, False)], ids=str)
+def test_what_an_earlier_recovery_settled_is_not_somebodys(attempt, event,
+                                                           is_settled):
+    """Chaos, seed 2027: the action of an attempt whose destination died says
+    for ever that it is at work there, and the next recovery waited for it."""
+    earlier = dataclasses.replace(SETTLED, **attempt)
+    trace = samples.trace(samples.migration(status='error',
+                                            destination='host2'),
+                          events=(dataclasses.replace(BUILT, **event),))
+    found = safety.settled_before(5, 'host2', [earlier], trace)
+    assert found == (earlier if is_settled else None)
+
+
+def test_a_record_without_a_destination_was_settled_by_nobody():
+    earlier = dataclasses.replace(SETTLED, destination=None)
+    trace = samples.trace(samples.migration(status='error'),
+                          events=(dataclasses.replace(BUILT, host=None),))
+    assert safety.settled_before(5, None, [earlier], trace) is None
