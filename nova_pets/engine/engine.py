@@ -55,8 +55,9 @@ STANDSTILL_S = 30.0
 HANGS_S = 120.0
 """Much longer than a part of any call takes that is bounded; a database or a
 service that is lost without a word (no reset reaches us) bounds none."""
-FENCES = 2
-"""Nor is a fence taken for one that hangs: so many times its own limit."""
+FENCES = 4
+"""Nor is a fence taken for one that hangs, nor a reading of so many devices
+that each take all of [pets_fencing] query_timeout, which is less."""
 TURN_HANGS_S = 3600.0
 """For what one engine is enough for: an audit may take long."""
 
@@ -372,9 +373,10 @@ class Engine:
                 if trouble:
                     LOG.info('the engine works again')
                     trouble = ''
-            except exception.CallHangs:
+            except exception.CallHangs as error:
                 self._workers.stop()
                 self._resign()
+                self._record(error)
                 raise
             except exception.SchemaMismatch as error:
                 pause_s = STANDSTILL_S
@@ -391,6 +393,15 @@ class Engine:
                 trouble = repr(error)
             stop.wait(pause_s)
         self._resign()
+
+    def _record(self, error: exception.CallHangs) -> None:
+        """Where an operator looks for why a recovery stood still."""
+        try:
+            self._store.record(records.Event(
+                code='call_hangs', text=str(error),
+                actor=self.standing.actor))
+        except exception.PetsException as away:
+            LOG.debug('%s', away)
 
     def _resign(self) -> None:
         try:

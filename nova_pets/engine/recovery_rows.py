@@ -127,8 +127,8 @@ class RecoveryRows:
         earlier = [attempt for known in self._store.recoveries(
             instance_uuid=row.instance_uuid)
             for attempt in self._store.attempts(typing.cast(int, known.id))]
-        return safety.settled_before(action.migration_id, action.destination,
-                                     earlier, view.trace)
+        return safety.settled_before(action.migration_id, earlier,
+                                     view.trace)
 
     def _take_over(self, row: records.Recovery, known: records.Attempt,
                    detail: str) -> None:

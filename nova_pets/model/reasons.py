@@ -227,6 +227,9 @@ REASONS: dict[str, Reason] = {
         'its destination failed in turn; the recovery goes on from there'),
     'owner_lost': Reason(
         'the engine that drove it is gone; being settled by another'),
+    'call_hangs': Reason(
+        'a call of an engine did not come back; what it drove is taken over',
+        ('look in the log of that nova-scheduler for what it waited for',)),
     'settled_before': Reason(
         'left by an earlier recovery of it, which settled that evacuation'),
     'scheduling_lost': Reason(

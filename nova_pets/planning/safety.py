@@ -311,25 +311,32 @@ def _is_forgotten(attempt: records.Attempt, trace: observations.Trace
         for event in trace.events.get(attempt.action_id, ()))
 
 
-def settled_before(migration_id: int | None, destination: str | None,
+_ENDED = ('failed', 'error', 'completed')
+
+
+def settled_before(migration_id: int | None,
                    earlier: collections.abc.Iterable[records.Attempt],
                    trace: observations.Trace) -> records.Attempt | None:
     """Return the attempt of any recovery whose record this is, if that was
-    settled: its destination had failed and said so, or was proven
-    off. Its action may say for ever that it is at work there.
+    settled: its destination had failed and said so, or was proven off. Its
+    action may say for ever that it is at work there.
 
-    A replica of the cell's database may give an id again. So nova has to
-    know besides that this very request reached that host.
+    A replica of the cell's database may give an id again, or open a record
+    that had ended. So nova has to know besides that this very request reached
+    that host, and that the record has ended.
     """
+    destinations = {record.destination for record in trace.migrations
+                    if record.id == migration_id and record.status in _ENDED}
     for attempt in earlier:
         if (attempt.migration_id != migration_id or
                 attempt.outcome is not states.Outcome.FAILED or
-                attempt.destination != destination):
+                attempt.destination not in destinations):
             continue
         reached = {event.host for event in
                    trace.events.get(attempt.action_id, ())
                    if event.name == 'compute_rebuild_instance'}
-        if destination is not None and destination in reached:
+        if attempt.destination is not None and (
+                attempt.destination in reached):
             return attempt
     return None
 

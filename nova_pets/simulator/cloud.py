@@ -98,8 +98,9 @@ class FalseCloud:
                 report_interval_s=shape.policy.report_interval_s,
                 resume_guests=shape.resume_guests))
         self.database = memory_database.MemoryDatabase(self.api_tables)
-        self.has_lost_commits = False
         """The side tables, or what is to be seen of those in SQL."""
+        self.has_lost_commits = False
+        """Some failover of the API database took something back."""
         self._mirror = side_tables and side_tables.mirror(self.database)
         self.mode = states.Mode.ACT
         self.faults = faults or NoFaults()

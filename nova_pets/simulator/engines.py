@@ -186,7 +186,7 @@ class Worker:
         self._audit: object = None
         """The task of an audit, while there is one."""
         self._beside: set[object] = set()
-        """The tasks of such threads (beside)."""
+        """The tasks of threads beside the cycle."""
         self._ids = kernel.random(f'ids of {self.process.name}')
         self.clock = Clock(kernel, machine)
         self.stop = Stop(self.clock)

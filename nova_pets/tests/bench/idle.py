@@ -15,6 +15,7 @@ import sqlalchemy
 from nova_pets import wiring
 from nova_pets.model import policy
 from nova_pets.tests import cloud as cloud_package  # noqa: F401
+from nova_pets.tests import inline_workers
 from nova_pets.tests.cloud import pets
 from nova_pets.tests.cloud import processes
 
@@ -61,24 +62,6 @@ class VirtualClock:
         self.now += seconds
 
 
-class InlineWorkers:
-    def submit(self, key, call):
-        call()
-        return True
-
-    def busy(self):
-        return frozenset()
-
-    def under_way(self):
-        return {}
-
-    def goes_on(self, key):
-        pass
-
-    def stop(self):
-        pass
-
-
 def measure(workers, schedulers):
     """Return (observers, statements per second in all, per cycle of one)."""
     clock = VirtualClock()
@@ -90,7 +73,7 @@ def measure(workers, schedulers):
                      built.executor._driver, built._collector):
             part._clock = clock
             if hasattr(part, '_workers'):
-                part._workers = InlineWorkers()
+                part._workers = inline_workers.InlineWorkers()
         built.standing.engine = dataclasses.replace(
             built.standing.engine, host=f'bench{number % schedulers}')
         engines.append(built)

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from nova_pets import wiring
 from nova_pets.db import models
 from nova_pets.model import policy
+from nova_pets.tests import inline_workers
 from nova_pets.tests.bench import idle
 from nova_pets.tests.cloud import pets
 from nova_pets.tests.cloud import processes
@@ -113,7 +114,7 @@ def measure(rows, schedulers, workers):
                      built._collector.witnesses):
             part._clock = clock
             if hasattr(part, '_workers'):
-                part._workers = idle.InlineWorkers()
+                part._workers = inline_workers.InlineWorkers()
         built.standing.engine = dataclasses.replace(
             built.standing.engine, host=f'bench{number % schedulers}')
         engines.append(built)

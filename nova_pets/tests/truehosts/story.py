@@ -17,7 +17,7 @@ from nova_pets.tests.lab import story as story_module
 from nova_pets.tests.lab.truehost import host as truehost
 from nova_pets.tests.lab.truehost import watcher
 
-RECOVERED_S = 180
+RECOVERED_S = 120
 BEAT_S = 60
 """For a guest to count on: a BIOS has to come up first."""
 

@@ -20,6 +20,7 @@ from nova_pets.model import states
 from nova_pets.simulator import memory_database
 from nova_pets.simulator import memory_store
 from nova_pets.simulator import tables
+from nova_pets.tests import inline_workers
 from nova_pets.tests.unit.planning import samples
 
 H = states.HostState
@@ -70,26 +71,6 @@ class Reading:
     is_partly_off: bool = False
 
 
-class InlineWorkers:
-    """Runs each call at once; errors come out to the test."""
-
-    def submit(self, key, call):
-        call()
-        return True
-
-    def busy(self):
-        return frozenset()
-
-    def under_way(self):
-        return {}
-
-    def goes_on(self, key):
-        pass
-
-    def stop(self):
-        pass
-
-
 class Bench:
     """:param row: columns of the recovery. :param host: of the host."""
 
@@ -116,7 +97,7 @@ class Bench:
         self.memory.saw_services([self.service()], CELL, self.clock.now,
                                  60.0)
         self.memory.saw_power('host1', True, self.clock.now)
-        workers = InlineWorkers()
+        workers = inline_workers.InlineWorkers()
         self.driver = attempts.AttemptDriver(
             self.store, self.door, self.fencer, self.clock, self.memory,
             workers, self.standing, lambda: 'new')

@@ -370,10 +370,10 @@ class Hanging(world_module.InlineWorkers):
 
 
 @pytest.mark.parametrize('key, seconds, fence_s, hangs', [
-    (('recovery', 7), 179.0, 90.0, False),
-    (('recovery', 7), 181.0, 90.0, True),
+    (('recovery', 7), 359.0, 90.0, False),
+    (('recovery', 7), 361.0, 90.0, True),
     (('recovery', 7), 121.0, 10.0, True),
-    (('host', 'host1'), 500.0, 300.0, False),
+    (('host', 'host1'), 1100.0, 300.0, False),
     (('turn', 'audit'), 3599.0, 90.0, False),
     (('turn', 'audit'), 3601.0, 90.0, True)], ids=str)
 def test_an_engine_gives_up_what_a_call_that_hangs_holds(
@@ -394,3 +394,6 @@ def test_an_engine_gives_up_what_a_call_that_hangs_holds(
         engine.run(stop)
     assert workers.is_stopped
     assert me not in {row.id for row in world.store().engines()}
+    [told] = [event for event in world.store().history()
+              if event.code == 'call_hangs']
+    assert f'{key[0]} {key[1]} has been under way' in told.text

@@ -21,6 +21,7 @@ from nova_pets.model import observations
 from nova_pets.model import policy
 from nova_pets.model import records
 from nova_pets.model import states
+from nova_pets.tests import inline_workers
 
 CELL = 'cell-1'
 NOON = datetime.datetime(2026, 1, 1, 12, 0)
@@ -41,7 +42,7 @@ class Clock:
         self.now += seconds
 
 
-class InlineWorkers:
+class InlineWorkers(inline_workers.InlineWorkers):
     """Runs each call at once; what a thread would log is raised here, but
     for what a lost row or an unknown answer means."""
 
@@ -52,18 +53,6 @@ class InlineWorkers:
                 exception.NovaUnavailable):
             pass
         return True
-
-    def busy(self):
-        return frozenset()
-
-    def under_way(self):
-        return {}
-
-    def goes_on(self, key):
-        pass
-
-    def stop(self):
-        pass
 
 
 @dataclasses.dataclass

@@ -90,7 +90,7 @@ def test_what_an_earlier_recovery_settled_is_not_somebodys(attempt, event,
     trace = samples.trace(samples.migration(status='error',
                                             destination='host2'),
                           events=(dataclasses.replace(BUILT, **event),))
-    found = safety.settled_before(5, 'host2', [earlier], trace)
+    found = safety.settled_before(5, [earlier], trace)
     assert found == (earlier if is_settled else None)
 
 
@@ -98,4 +98,17 @@ def test_a_record_without_a_destination_was_settled_by_nobody():
     earlier = dataclasses.replace(SETTLED, destination=None)
     trace = samples.trace(samples.migration(status='error'),
                           events=(dataclasses.replace(BUILT, host=None),))
-    assert safety.settled_before(5, None, [earlier], trace) is None
+    assert safety.settled_before(5, [earlier], trace) is None
+
+
+@pytest.mark.parametrize('status, is_settled', [
+    ('error', True), ('failed', True), ('completed', True),
+    ('pre-migrating', False), ('done', False), ('accepted', False)])
+def test_a_record_that_is_open_was_settled_by_nobody(status, is_settled):
+    """A failover of the cell's database may open it again."""
+    trace = samples.trace(
+        samples.migration(status=status, destination='host2'),
+        samples.migration(id=6, status='error', destination='host2'),
+        events=(BUILT,))
+    found = safety.settled_before(5, [SETTLED], trace)
+    assert (found is not None) is is_settled

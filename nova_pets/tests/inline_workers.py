@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An engine's workers without threads: each call is done at once."""
+
+
+class InlineWorkers:
+    """Errors come out to whoever submits."""
+
+    def submit(self, key, call):
+        call()
+        return True
+
+    def busy(self):
+        return frozenset()
+
+    def under_way(self):
+        return {}
+
+    def goes_on(self, key):
+        pass
+
+    def stop(self):
+        pass
