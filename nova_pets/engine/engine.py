@@ -45,9 +45,9 @@ H = states.HostState
 _CALM = frozenset({H.UP, H.VACATED, H.RETURNING, H.UNPROVEN,
                    H.QUARANTINED})
 ORDERS_EVERY_S = 10.0
-TAG_EVERY_S = 5.0
+TAG_EVERY_S = 10.0
 REPORT_EVERY_S = 15.0
-SCHEMA_EVERY_S = 60.0
+SCHEMA_EVERY_S = 300.0
 REST_TTLS = 3
 """How long an engine that does not trust its view lets others try."""
 STANDSTILL_S = 30.0

@@ -25,11 +25,11 @@ from nova_pets.model import states
 LOG = logging.getLogger(__name__)
 
 MARGIN = 0.6
-REST_TTLS = 8
+REST_TTLS = 16
 """Of the engines without a slot on one host, the newest is the reserve and
 looks for a free one every claim_ttl; the others every so many of them, or
 the idle cost would grow with the workers of the cloud."""
-IDLE_TTLS = 20
+IDLE_TTLS = 40
 """An engine without a slot owns nothing: it is deposed, for tidiness only,
 after this many claim_ttl. More than twice REST_TTLS."""
 

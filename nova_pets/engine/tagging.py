@@ -101,12 +101,14 @@ class Tagging:
                     instance, tags, fence_ready.get(instance.host or ''),
                     policy))
         written = self._store.upsert_pets(pets) if pets else 0
+        others = set(uuids) - kept
         known = {pet.instance_uuid
-                 for pet in self._store.pets(uuids=uuids)}
-        gone = {uuid for uuid in known - kept
+                 for pet in self._store.pets(uuids=others)} if others \
+            else set()
+        gone = {uuid for uuid in known
                 if uuid not in found or
                 instance_states.is_gone(found[uuid])}
-        untagged = known - kept - gone
+        untagged = known - gone
         if gone:
             written += self._store.forget_pets(sorted(gone), 'deleted')
         if untagged:

@@ -27,6 +27,8 @@ H = states.HostState
 
 PROBE_EVERY_S = 1.0
 ADDRESSES_EVERY_S = 60.0
+ADDRESS_AGAIN_S = 10.0
+"""Where one is missing: a host may have none for long."""
 REFERENCES = 3
 """Living hosts that the witnesses are tried on while some host is not up."""
 CALM_EVERY_S = 120.0
@@ -59,7 +61,9 @@ class Witnesses:
         self._workers = workers
         self._cells: list[observations.Cell] = []
         self._addresses: dict[str, str] = {}
-        self._addresses_at: float | None = None
+        self._addresses_due = -math.inf
+        self._missing_due = -math.inf
+        """When an address that is not among them is worth another look."""
         self._slow_at: dict[tuple[str, str], float] = {}
         """When a slow witness was last asked for a host."""
 
@@ -190,18 +194,17 @@ class Witnesses:
 
     def _address(self, host: str) -> str | None:
         now = self._clock.monotonic()
-        if (self._addresses_at is None or host not in self._addresses or
-                now - self._addresses_at > ADDRESSES_EVERY_S):
-            is_recent = (self._addresses_at is not None and
-                         now - self._addresses_at < PROBE_EVERY_S)
-            if not is_recent:
-                self._read_addresses()
+        if now >= self._addresses_due or (
+                host not in self._addresses and now >= self._missing_due):
+            self._read_addresses(now)
         return self._addresses.get(host)
 
-    def _read_addresses(self) -> None:
-        self._addresses_at = self._clock.monotonic()
+    def _read_addresses(self, now: float) -> None:
+        self._addresses_due = now + ADDRESSES_EVERY_S
+        self._missing_due = now + ADDRESS_AGAIN_S
         for cell in self._cells:
             try:
                 self._addresses.update(self._door.host_addresses(cell.uuid))
             except exception.NovaUnavailable as error:
                 LOG.warning('cell %s: %s', cell.name, error)
+                self._missing_due = now + PROBE_EVERY_S

@@ -51,7 +51,7 @@ they are what they were. Bugs of the judge are among them. A new kind is to be
 drawn apart (deeds.Kind.share), so that all of these keep their meaning; those
 that are told as a story are scenario files, and say their seed."""
 
-DIGESTS = {141: 'c91f783d25bccd0c'}
+DIGESTS = {141: 'f231e5740b43cfc1'}
 """Of the traces of those: who changes them on purpose looks whether the
 seed still comes to where it failed. 139 (a scheduling that placement cannot
 explain) and 101347 (the room of a living source) did so no more when engines

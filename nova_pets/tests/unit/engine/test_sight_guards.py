@@ -11,6 +11,7 @@ from nova_pets import exception
 from nova_pets.detectors import base as detectors_base
 from nova_pets.engine import collector as collector_module
 from nova_pets.engine import memory as memory_module
+from nova_pets.engine import standing as standing_module
 from nova_pets.model import observations
 from nova_pets.model import records
 from nova_pets.model import snapshot
@@ -96,7 +97,8 @@ def is_living(bench, name):
 
 @pytest.mark.parametrize('slot, waits_s, is_deposed', [
     (0, TTL_S - 1, False), (0, TTL_S + 1, True),
-    (None, TTL_S + 1, False), (None, 20 * TTL_S + 1, True)])
+    (None, TTL_S + 1, False),
+    (None, standing_module.IDLE_TTLS * TTL_S + 1, True)])
 def test_a_peer_that_stands_still_is_deposed_after_its_time(
         bench, slot, waits_s, is_deposed):
     bench.store.register_engine(engine('peer'))

@@ -3,6 +3,7 @@
 
 import pytest
 
+from nova_pets import exception
 from nova_pets.detectors import base
 from nova_pets.engine import memory as memory_module
 from nova_pets.engine import witnesses
@@ -60,19 +61,20 @@ class Pending:
 
 
 class Field:
-    def __init__(self, *detectors):
+    def __init__(self, *detectors, door=None):
         self.clock = world_module.Clock()
         self.memory = memory_module.Memory()
         self.workers = Pending()
         self.witnesses = witnesses.Witnesses(
-            None, detectors, self.clock, self.memory, self.workers)
+            door, detectors, self.clock, self.memory, self.workers)
 
-    def probe(self, number=1, state=H.SUSPECT, seconds=0.0, references=()):
+    def probe(self, number=1, state=H.SUSPECT, seconds=0.0, references=(),
+              cells=()):
         self.clock.now += seconds
         self.witnesses.probe(
             {f'host{index:02}': samples.host(f'host{index:02}', state)
              for index in range(number)}, policy.Policy(),
-            list(references), [])
+            list(references), list(cells))
         return self.workers.hosts()
 
 
@@ -135,6 +137,43 @@ def test_references_are_seen_by_witnesses_of_the_machine_only():
                   Witness('other', is_slow=False))
     field.probe(state=H.UP, references=['host00'])
     assert list(field.workers.calls) == [('probe', ('host00', 'tcp'))]
+
+
+class Addresses:
+    """Nova, of which only the addresses are asked."""
+
+    def __init__(self):
+        self.asked = 0
+        self.is_away = False
+
+    def host_addresses(self, cell_uuid):
+        self.asked += 1
+        if self.is_away:
+            raise exception.NovaUnavailable(what='read', found='nothing')
+        return {'host00': '192.0.2.1'}
+
+
+@pytest.mark.parametrize('hosts, is_away, again_s', [
+    (1, False, witnesses.ADDRESSES_EVERY_S),
+    (2, False, witnesses.ADDRESS_AGAIN_S),
+    (1, True, witnesses.PROBE_EVERY_S)])
+def test_addresses_are_read_seldom_where_one_has_none(
+        hosts, is_away, again_s):
+    """One that never gets an address costs no statement in each turn."""
+    nova = Addresses()
+    nova.is_away = is_away
+    field = Field(Witness('tcp', is_slow=False,
+                          path=states.WitnessPath.HOST), door=nova)
+    cell = observations.Cell(uuid='cell', name='cell')
+    for _ in range(3):
+        field.probe(hosts, cells=[cell])
+    assert nova.asked == 1
+    field.workers.finish()
+    field.probe(hosts, seconds=again_s - 0.01, cells=[cell])
+    field.workers.finish()
+    before = nova.asked
+    field.probe(hosts, seconds=witnesses.PROBE_EVERY_S, cells=[cell])
+    assert (before, nova.asked) == (1, 2)
 
 
 def test_what_must_be_known_before_is_read_in_time():
