@@ -141,13 +141,20 @@ def build_engine(conf: typing.Any = CONF, gate_loaded: bool | None = None,
         detectors=lambda eyes, seen: build_detectors(door, eyes, seen,
                                                      hands, conf),
         fencer=hands, clock=sequence.SystemClock(),
-        workers=workers.ThreadWorkers(WORKERS), policy=build_policy(conf),
-        template=template,
+        workers=workers.ThreadWorkers(WORKERS, calls_of_a_lane(conf)),
+        policy=build_policy(conf), template=template,
         tenant_settings=conf_policy.tenant_settings(conf),
         mode_now=lambda: conf_policy.mode_now(
             mode, conf.pets.kill_switch_file),
         read_interval_s=conf.pets_fencing.read_interval,
         audits=door.audits)
+
+
+def calls_of_a_lane(conf: typing.Any) -> int:
+    """One less than both pools keep open, for the cycle; 0: no limit."""
+    kept = [group.max_pool_size or WORKERS
+            for group in (conf.database, conf.api_database)]
+    return max(min(*kept, WORKERS) - 1, 1)
 
 
 def build_surveyor(store: sql_store.SqlStore) -> survey.Surveyor:

@@ -185,8 +185,9 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def in_flight(self) -> list[tuple[str, str | None]]:
-        """[(request id, destination)] of all open attempts, as they were
-        begun; None: not known yet (spread weigher)."""
+        """[(request id, destination)], as they were begun, of all open
+        attempts and of those that have succeeded since the same hosts
+        failed; None: not known yet (spread weigher)."""
 
     # -- controls ------------------------------------------------------------
 

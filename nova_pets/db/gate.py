@@ -28,6 +28,7 @@ PETS = models.INSTANCES
 RECOVERIES = models.RECOVERIES
 
 _OPEN = states.Outcome.OPEN.value
+_SUCCEEDED = states.Outcome.SUCCEEDED.value
 _UNSETTLED = states.Outcome.UNSETTLED.value
 _STARTABLE = (states.RecoveryState.READY.value,
               states.RecoveryState.WAITING.value)
@@ -190,13 +191,20 @@ class GateRows:
         return sorted(unclean)
 
     def in_flight(self) -> list[tuple[str, str | None]]:
-        statement = (
-            sa.select(ATTEMPTS.c.request_id, ATTEMPTS.c.destination)
-            .where(ATTEMPTS.c.outcome == _OPEN)
-            .order_by(ATTEMPTS.c.id))
+        columns = (ATTEMPTS.c.id, ATTEMPTS.c.request_id,
+                   ATTEMPTS.c.destination)
+        belongs = RECOVERIES.c.id == ATTEMPTS.c.recovery_id
+        waves = sa.select(RECOVERIES.c.source, RECOVERIES.c.epoch).distinct(
+        ).where(belongs, ATTEMPTS.c.outcome == _OPEN).subquery()
+        statement = sa.union_all(
+            sa.select(*columns).where(ATTEMPTS.c.outcome == _OPEN),
+            sa.select(*columns).where(
+                belongs, ATTEMPTS.c.outcome == _SUCCEEDED,
+                RECOVERIES.c.source == waves.c.source,
+                RECOVERIES.c.epoch == waves.c.epoch)).order_by('id')
         found = self._run.read('attempts',
                                lambda conn: conn.execute(statement).all())
-        return [(request_id, host) for request_id, host in found]
+        return [(request_id, host) for _, request_id, host in found]
 
 
 def host_state(value: str) -> states.HostState:

@@ -69,7 +69,10 @@ class AttemptDriver:
 
     def _work(self, view: snapshot.RecoveryView,
               call: typing.Callable[[], None]) -> None:
-        self._workers.submit(('recovery', view.row.id), call)
+        # A device of one source that is slow to say that it is off keeps
+        # nobody else waiting.
+        self._workers.submit(('recovery', view.row.id), call,
+                             (view.row.cell_uuid, view.row.source))
 
 
 def _find(snap: snapshot.Snapshot, action: actions.Action

@@ -90,8 +90,13 @@ class Workers(typing.Protocol):
     """Runs outside calls beside the cycle; at most one per key."""
 
     def submit(self, key: tuple[str, typing.Any],
-               call: collections.abc.Callable[[], None]) -> bool:
-        """False: a call with this key is under way; nothing was done."""
+               call: collections.abc.Callable[[], None],
+               lane: tuple[str, ...] | None = None) -> bool:
+        """False: a call with this key is under way; nothing was done.
+
+        :param lane: calls of one lane are few at once; the others of it wait
+            in order.
+        """
 
     def busy(self) -> frozenset[tuple[str, typing.Any]]:
         ...

@@ -6,6 +6,7 @@ silently; its row is taken up again by the next cycle. What fails in the same
 way again is only told when it begins: cycles are short.
 """
 
+import collections
 import collections.abc
 import concurrent.futures
 import logging
@@ -19,6 +20,12 @@ LOG = logging.getLogger(__name__)
 
 Call = collections.abc.Callable[[], None]
 Key = tuple[str, typing.Any]
+Lane = tuple[str, ...]
+
+AT_ONCE = 4
+"""Calls of one lane. They work with the database, and the pools of SQLAlchemy
+keep five connections by default: what is opened beyond that is closed after
+each use, which cost more than all else that the calls did."""
 
 
 class Workers:
@@ -26,25 +33,41 @@ class Workers:
 
     :param spawn: has a call run beside the caller, now or later; raises
         RuntimeError when that is over.
+    :param at_once: calls of one lane; further ones of it wait in order.
     """
 
     def __init__(self, spawn: collections.abc.Callable[[Call], typing.Any],
                  monotonic: collections.abc.Callable[[], float] =
-                 time.monotonic):
+                 time.monotonic, at_once: int = AT_ONCE):
         self._spawn = spawn
         self._monotonic = monotonic
+        self._at_once = at_once
         self._lock = threading.Lock()
         self._busy: dict[Key, float | None] = {}
         """{key: when its call was begun or last went on; None: it waits}"""
         self._failing: dict[Key, type[Exception]] = {}
+        self._in_lane: collections.Counter[Lane] = collections.Counter()
+        self._waiting: dict[Lane, collections.deque[tuple[Key, Call]]] = (
+            collections.defaultdict(collections.deque))
 
-    def submit(self, key: Key, call: Call) -> bool:
+    def submit(self, key: Key, call: Call, lane: Lane | None = None) -> bool:
+        """
+        :param lane: of calls that keep each other waiting, and nobody else.
+        """
         with self._lock:
             if key in self._busy:
                 return False
             self._busy[key] = None
+            if lane is not None:
+                if self._in_lane[lane] >= self._at_once:
+                    self._waiting[lane].append((key, call))
+                    return True
+                self._in_lane[lane] += 1
+        return self._begin(key, call, lane)
+
+    def _begin(self, key: Key, call: Call, lane: Lane | None) -> bool:
         try:
-            self._spawn(lambda: self._run(key, call))
+            self._spawn(lambda: self._run(key, call, lane))
         except RuntimeError:  # shut down meanwhile
             with self._lock:
                 self._busy.pop(key, None)
@@ -72,7 +95,20 @@ class Workers:
     def stop(self) -> None:
         """Begin no waiting call any more."""
 
-    def _run(self, key: Key, call: Call) -> None:
+    def _leave(self, lane: Lane) -> None:
+        """Let the next one of the lane begin."""
+        with self._lock:
+            waiting = self._waiting[lane]
+            if not waiting:
+                del self._waiting[lane]
+                self._in_lane[lane] -= 1
+                if not self._in_lane[lane]:
+                    del self._in_lane[lane]
+                return
+            key, call = waiting.popleft()
+        self._begin(key, call, lane)
+
+    def _run(self, key: Key, call: Call, lane: Lane | None) -> None:
         self.goes_on(key)
         try:
             call()
@@ -92,15 +128,17 @@ class Workers:
         finally:
             with self._lock:
                 self._busy.pop(key, None)
+            if lane is not None:
+                self._leave(lane)
 
 
 class ThreadWorkers(Workers):
     """:param size: calls at once; further ones wait in order."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, at_once: int = AT_ONCE):
         self._pool = concurrent.futures.ThreadPoolExecutor(
             max_workers=size, thread_name_prefix='pets')
-        super().__init__(self._pool.submit)
+        super().__init__(self._pool.submit, at_once=at_once)
 
     def stop(self) -> None:
         """Let running calls end by themselves; start no waiting one."""

@@ -379,11 +379,11 @@ class _Workers(workers.Workers):
         super().__init__(worker.process.spawn, worker.clock.monotonic)
         self._worker = worker
 
-    def submit(self, key: tuple[str, typing.Any], call: workers.Call
-               ) -> bool:
-        if key == ('turn', 'audit'):
-            return super().submit(key, lambda: self._worker.audit(call))
-        return super().submit(key, lambda: self._worker.beside(call))
+    def submit(self, key: workers.Key, call: workers.Call,
+               lane: workers.Lane | None = None) -> bool:
+        beside = (self._worker.audit if key == ('turn', 'audit') else
+                  self._worker.beside)
+        return super().submit(key, lambda: beside(call), lane)
 
 
 class Tcp(detectors_base.Detector):

@@ -117,9 +117,19 @@ class GateRows:
         return sorted(unclean)
 
     def in_flight(self) -> list[tuple[str, str | None]]:
-        return [(attempt.request_id, attempt.destination)
-                for _, attempt in sorted(self._database.attempts.items())
-                if attempt.outcome is states.Outcome.OPEN]
+        database = self._database
+
+        def wave(attempt: records.Attempt) -> tuple[str, int]:
+            recovery = database.recoveries[attempt.recovery_id]
+            return recovery.source, recovery.epoch
+
+        ordered = [one for _, one in sorted(database.attempts.items())]
+        waves = {wave(one) for one in ordered
+                 if one.outcome is states.Outcome.OPEN}
+        return [(one.request_id, one.destination) for one in ordered
+                if one.outcome is states.Outcome.OPEN or
+                (one.outcome is states.Outcome.SUCCEEDED and
+                 wave(one) in waves)]
 
 
 def _open_attempts(database: memory_database.MemoryDatabase,

@@ -290,10 +290,26 @@ def test_open_attempts_in_the_order_in_which_they_were_begun(store, me):
             (None, 'failed'), ('host4', 'succeeded')]:
         _, attempt = samples.begun(store, me, {
             'destination': destination,
-            'outcome': states.Outcome(outcome)})
+            'outcome': states.Outcome(outcome)}, source=f'of {destination}')
         if outcome == 'open':
             expected.append((attempt.request_id, destination))
     assert store.in_flight() == expected
+
+
+def test_what_has_succeeded_counts_while_others_of_its_wave_are_open(
+        store, me):
+    """Of 20 pets the last ones were sent to where the first ones had just
+    been brought up (seen on the lab: 4 4 3 3 2 1 1 1 1)."""
+    rows = [('host1', 1, 'open'), ('host1', 1, 'succeeded'),
+            ('host1', 0, 'succeeded'), ('host2', 1, 'succeeded'),
+            ('host1', 1, 'open')]
+    begun = [samples.begun(
+        store, me, {'destination': 'host9',
+                    'outcome': states.Outcome(outcome)},
+        source=source, epoch=epoch)[1].request_id
+        for source, epoch, outcome in rows]
+    assert store.in_flight() == [
+        (begun[number], 'host9') for number in (0, 1, 4)]
 
 
 @pytest.mark.sql('counts statements')

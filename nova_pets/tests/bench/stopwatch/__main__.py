@@ -9,6 +9,8 @@ import pathlib
 import sys
 import time
 
+import requests
+
 from nova_pets.tests.bench.stopwatch import measuring
 from nova_pets.tests.bench.stopwatch import stage as stage_module
 from nova_pets.tests.bench.stopwatch import table
@@ -31,11 +33,23 @@ def main(argv=None) -> int:
     except (up.Failed, ground.Missing, stage_module.NotReady) as error:
         print(f'bench: {error}', file=sys.stderr)
         return 1
+    except requests.ConnectionError as error:
+        print(f'bench: the lab in {directory} does not answer: {error}; '
+              'where it was left half made, make lab ARGS=down removes it',
+              file=sys.stderr)
+        return 1
     finally:
         if not arguments.keep:
-            up.down(directory, _say)
+            _clean_up(directory)
     print('\n'.join(table.lines(results)))
     return 0
+
+
+def _clean_up(directory):
+    try:
+        up.down(directory, _say)
+    except ground.Missing as error:
+        print(f'bench: {error}', file=sys.stderr)
 
 
 def _run(directory, arguments):

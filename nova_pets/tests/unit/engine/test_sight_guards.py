@@ -361,7 +361,7 @@ class Queue:
         self.waiting = {}
         self.told = []
 
-    def submit(self, key, call):
+    def submit(self, key, call, lane=None):
         self.waiting[key] = call
         self.told.append(key)
         return True

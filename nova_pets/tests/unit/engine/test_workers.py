@@ -2,6 +2,7 @@
 """What is said of a call that fails again and again, and of one that hangs."""
 
 import logging
+import threading
 
 import pytest
 
@@ -102,3 +103,91 @@ def test_what_is_over_does_not_go_on():
     late = Late()
     late.workers.goes_on(KEY)
     assert late.workers.busy() == frozenset()
+
+
+class Lanes:
+    """Calls in lanes: each begins where it may and ends when it is told."""
+
+    def __init__(self, at_once=2):
+        self.late = Late()
+        self.workers = workers.Workers(self.late.waiting.append,
+                                       at_once=at_once)
+        self.ended = []
+
+    def submit(self, number, lane=('cell', 'host1'), end=None):
+        def call():
+            self.ended.append(number)
+            if end is not None:
+                raise end
+        return self.workers.submit(('recovery', number), call, lane)
+
+    def begun(self):
+        return len(self.late.waiting)
+
+
+def test_calls_of_one_lane_are_few_at_once_and_in_order():
+    """With more, each opened a connection to the database for one use."""
+    lanes = Lanes()
+    assert all(lanes.submit(number) for number in range(5))
+    assert lanes.begun() == 2
+    assert len(lanes.workers.busy()) == 5
+    for expected in (2, 2, 2, 1, 0):
+        lanes.late.begin()
+        assert lanes.begun() == expected
+    assert lanes.ended == [0, 1, 2, 3, 4]
+    assert not lanes.workers.busy()
+
+
+def test_who_waits_in_its_lane_does_not_hang_and_is_not_taken_twice():
+    lanes = Lanes(at_once=1)
+    lanes.submit(0)
+    lanes.submit(1)
+    assert not lanes.submit(1)
+    assert not lanes.workers.under_way()
+    assert ('recovery', 1) in lanes.workers.busy()
+
+
+def test_a_full_lane_keeps_nobody_else_waiting():
+    lanes = Lanes(at_once=1)
+    for number in range(3):
+        lanes.submit(number)
+    assert lanes.begun() == 1
+    assert lanes.submit(3, ('cell', 'host2'))
+    assert lanes.submit(4, None) and lanes.submit(5, None)
+    assert lanes.begun() == 4
+
+
+@pytest.mark.parametrize('end', [AWAY, ValueError('no')])
+def test_what_fails_lets_the_next_one_begin(end):
+    lanes = Lanes(at_once=1)
+    lanes.submit(0, end=end)
+    lanes.submit(1)
+    lanes.late.begin()
+    lanes.late.begin()
+    assert lanes.ended == [0, 1]
+    assert lanes.submit(2) and lanes.begun() == 1
+
+
+def test_a_lane_is_empty_again_after_its_calls():
+    lanes = Lanes(at_once=1)
+    for _ in range(3):
+        lanes.submit(0)
+        lanes.submit(1)
+        lanes.late.begin()
+        lanes.late.begin()
+        assert lanes.begun() == 0
+    assert lanes.ended == [0, 1] * 3
+
+
+def test_after_the_end_nothing_that_waits_begins():
+    made = workers.ThreadWorkers(2, at_once=1)
+    begun, may_end = threading.Event(), threading.Event()
+    second = threading.Event()
+    made.submit(KEY, lambda: (begun.set(), may_end.wait(30)), ('lane',))
+    made.submit(OTHER, second.set, ('lane',))
+    assert begun.wait(30)
+    made.stop()
+    may_end.set()
+    made._pool.shutdown(wait=True)
+    assert not second.is_set()
+    assert not made.busy()

@@ -46,7 +46,7 @@ class InlineWorkers(inline_workers.InlineWorkers):
     """Runs each call at once; what a thread would log is raised here, but
     for what a lost row or an unknown answer means."""
 
-    def submit(self, key, call):
+    def submit(self, key, call, lane=None):
         try:
             call()
         except (exception.RowConflict, exception.ClaimsLost,
