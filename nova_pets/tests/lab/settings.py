@@ -22,8 +22,8 @@ TIMES = {
 others are as shipped."""
 
 POOL = {'max_pool_size': 2}
-"""Idle connections of each process to each database: the server takes 151 by
-default, and others use it, too."""
+"""Idle connections of each process but the schedulers to each database: the
+server takes 151 by default, and others use it, too."""
 
 _NOVAS_FILTERS = ('ComputeFilter,ComputeCapabilitiesFilter,'
                   'ImagePropertiesFilter,ServerGroupAntiAffinityFilter,'
@@ -73,8 +73,9 @@ class Settings:
     def placement(self) -> str:
         return write(self._etc / 'placement' / 'placement.conf', {
             'DEFAULT': self._log('placement'),
-            'placement_database': {'connection': self._plan.database(
-                'placement', 'placement')},
+            'placement_database': {
+                'connection': self._plan.database('placement', 'placement'),
+                'max_overflow': 50},
             'api': {'auth_strategy': 'keystone'},
             'keystone_authtoken': self._authtoken()})
 
@@ -123,6 +124,9 @@ class Settings:
                 'connection': plan.database('api', name), **POOL}
         if name in plan.scheduler_names:
             groups |= self._scheduler(groups)
+            # As shipped: what an engine does at once depends on it.
+            for group in ('database', 'api_database'):
+                del groups[group]['max_pool_size']
         for group, options in self._extra.items():
             groups[group] = {**groups.get(group, {}), **options}
         return write(self._etc / name / 'nova.conf', groups)
