@@ -66,25 +66,21 @@ class Run:
     """:param faults: None: drawn from the seed, until enough had effect.
     :param bound_s: after healing, in which all has to come to rest.
     :param side_tables: a database for them; None: they are in memory.
-    :param draws_apart: also the kinds that have a share of the seeds.
     """
 
     def __init__(self, seed: int,
                  shape: cloud_module.Shape | None = None,
                  faults: list[faults_module.Fault] | None = None,
                  bound_s: float = BOUND_S, *,
-                 side_tables: 'sql_side_tables.Database | None' = None,
-                 draws_apart: bool = True):
+                 side_tables: 'sql_side_tables.Database | None' = None):
         self.seed = seed
         self._bound_s = bound_s
         chance = random.Random(f'{seed}/plan')  # nosec B311
         if shape is None:
-            shape = drawing.draw_shape(chance)
-            if draws_apart:
-                shape = drawing.draw_policy(shape, seed)
+            shape = drawing.draw_policy(drawing.draw_shape(chance), seed)
         self.shape = shape
         self._drawn = None if faults is not None else drawing.Drawn(
-            self.shape, chance, seed, draws_apart)
+            self.shape, chance, seed)
         self.injector = faults_module.Injector()
         self._bugs: list[str] = []
         self._handler = _Listener(self._bugs)
@@ -350,7 +346,5 @@ class _Listener(logging.Handler):
 def run(seed: int, shape: cloud_module.Shape | None = None,
         faults: list[faults_module.Fault] | None = None,
         bound_s: float = BOUND_S, *,
-        side_tables: 'sql_side_tables.Database | None' = None,
-        draws_apart: bool = True) -> Result:
-    return Run(seed, shape, faults, bound_s, side_tables=side_tables,
-               draws_apart=draws_apart).go()
+        side_tables: 'sql_side_tables.Database | None' = None) -> Result:
+    return Run(seed, shape, faults, bound_s, side_tables=side_tables).go()

@@ -43,32 +43,8 @@ FAILED_ONCE = {
 """Bugs of the product that no scenario file tells, by the seed that found
 them."""
 
-FAILED_BEFORE = {
-    141: 'I6: deleted between our claim and our request; the judge gave no '
-         'grace, Nova refuses such a request (2026-11-21)'}
-"""The same, from before there were kinds that are drawn apart: without those
-they are what they were. Bugs of the judge are among them. A new kind is to be
-drawn apart (deeds.Kind.share), so that all of these keep their meaning; those
-that are told as a story are scenario files, and say their seed."""
-
-DIGESTS = {141: 'f231e5740b43cfc1'}
-"""Of the traces of those: who changes them on purpose looks whether the
-seed still comes to where it failed. 139 (a scheduling that placement cannot
-explain) and 101347 (the room of a living source) did so no more when engines
-began to look less often (2026-11-30); the first is a test of
-test_recovery_guards.py, the second was a bug of the judge."""
-
-
-@pytest.mark.parametrize('seed', FAILED_BEFORE)
-def test_a_seed_from_before_keeps_its_meaning(seed):
-    result = run.run(seed, draws_apart=False)
-    assert not result.violations, result.violations[0]
-    assert result.digest[:16] == DIGESTS[seed]
-
-
 @pytest.mark.parametrize('seed', [
-    *SEEDS, *(seed for seed in {**FAILED_ONCE, **FAILED_BEFORE}
-              if seed not in SEEDS)])
+    *SEEDS, *(seed for seed in FAILED_ONCE if seed not in SEEDS)])
 def test_a_seed_comes_to_rest_without_a_violation(seed, record_property):
     result = run.run(seed)
     record_property('seeds', (1, 0))
