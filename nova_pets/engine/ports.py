@@ -92,10 +92,10 @@ class Workers(typing.Protocol):
     def submit(self, key: tuple[str, typing.Any],
                call: collections.abc.Callable[[], None],
                lane: tuple[str, ...] | None = None) -> bool:
-        """False: a call with this key is under way; nothing was done.
+        """False: a call with this key is under way, or its lane is full;
+        nothing was done.
 
-        :param lane: calls of one lane are few at once; the others of it wait
-            in order.
+        :param lane: calls of one lane are few at once.
         """
 
     def busy(self) -> frozenset[tuple[str, typing.Any]]:

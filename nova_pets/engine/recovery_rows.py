@@ -45,6 +45,19 @@ class RecoveryRows:
                                         expected=row.generation, owner=me)
         return dataclasses.replace(row, generation=generation, owner=me)
 
+    def guard_source(self, expected: records.Host) -> None:
+        """What was decided by a view of the source some moments ago holds
+        only as long as nobody has written something else of it.
+
+        :raises ClaimsLost: it is not proven off any more.
+        """
+        found = self._store.host(expected.host)
+        if found is None or (found.state, found.epoch) != (
+                expected.state, expected.epoch):
+            raise exception.ClaimsLost(
+                reason=f'{expected.host} was {expected.state} and is '
+                       f'{found.state if found else "unknown"} by now')
+
     def write(self, row: records.Recovery, new: records.Recovery,
               attempt: records.Attempt | None = None,
               evidence: dict[str, typing.Any] | None = None

@@ -99,6 +99,7 @@ class Requester:
                     'task_state': 'rebuilding'})
         try:
             self._guard_fence(snap, row, policy)
+            self._rows.guard_source(snap.hosts[row.source].row)
         except exception.ClaimsLost:
             self._unclaim(row, action)
             raise

@@ -6,7 +6,6 @@ silently; its row is taken up again by the next cycle. What fails in the same
 way again is only told when it begins: cycles are short.
 """
 
-import collections
 import collections.abc
 import concurrent.futures
 import logging
@@ -33,7 +32,9 @@ class Workers:
 
     :param spawn: has a call run beside the caller, now or later; raises
         RuntimeError when that is over.
-    :param at_once: calls of one lane; further ones of it wait in order.
+    :param at_once: calls of one lane. What finds it full is not done, and
+        does not wait: when its turn came, what it was decided by would be
+        old. The next cycle decides again.
     """
 
     def __init__(self, spawn: collections.abc.Callable[[Call], typing.Any],
@@ -45,34 +46,33 @@ class Workers:
         self._lock = threading.Lock()
         self._busy: dict[Key, float | None] = {}
         """{key: when its call was begun or last went on; None: it waits}"""
+        self._lane: dict[Key, Lane] = {}
         self._failing: dict[Key, type[Exception]] = {}
-        self._in_lane: collections.Counter[Lane] = collections.Counter()
-        self._waiting: dict[Lane, collections.deque[tuple[Key, Call]]] = (
-            collections.defaultdict(collections.deque))
 
     def submit(self, key: Key, call: Call, lane: Lane | None = None) -> bool:
         """
-        :param lane: of calls that keep each other waiting, and nobody else.
+        :param lane: of calls that are few at once; other lanes' are not
+            counted.
         """
         with self._lock:
             if key in self._busy:
                 return False
-            self._busy[key] = None
             if lane is not None:
-                if self._in_lane[lane] >= self._at_once:
-                    self._waiting[lane].append((key, call))
-                    return True
-                self._in_lane[lane] += 1
-        return self._begin(key, call, lane)
-
-    def _begin(self, key: Key, call: Call, lane: Lane | None) -> bool:
+                if list(self._lane.values()).count(lane) >= self._at_once:
+                    return False
+                self._lane[key] = lane
+            self._busy[key] = None
         try:
-            self._spawn(lambda: self._run(key, call, lane))
+            self._spawn(lambda: self._run(key, call))
         except RuntimeError:  # shut down meanwhile
-            with self._lock:
-                self._busy.pop(key, None)
+            self._end(key)
             return False
         return True
+
+    def _end(self, key: Key) -> None:
+        with self._lock:
+            self._busy.pop(key, None)
+            self._lane.pop(key, None)
 
     def busy(self) -> frozenset[Key]:
         with self._lock:
@@ -95,20 +95,7 @@ class Workers:
     def stop(self) -> None:
         """Begin no waiting call any more."""
 
-    def _leave(self, lane: Lane) -> None:
-        """Let the next one of the lane begin."""
-        with self._lock:
-            waiting = self._waiting[lane]
-            if not waiting:
-                del self._waiting[lane]
-                self._in_lane[lane] -= 1
-                if not self._in_lane[lane]:
-                    del self._in_lane[lane]
-                return
-            key, call = waiting.popleft()
-        self._begin(key, call, lane)
-
-    def _run(self, key: Key, call: Call, lane: Lane | None) -> None:
+    def _run(self, key: Key, call: Call) -> None:
         self.goes_on(key)
         try:
             call()
@@ -126,10 +113,7 @@ class Workers:
         except Exception:
             LOG.exception('unexpected error in %s; it is tried again', key)
         finally:
-            with self._lock:
-                self._busy.pop(key, None)
-            if lane is not None:
-                self._leave(lane)
+            self._end(key)
 
 
 class ThreadWorkers(Workers):

@@ -90,6 +90,8 @@ class Checks:
         """Instances that a person sent to a host of their choice."""
         self.forced_at: dict[str, float] = {}
         """When a person last did so."""
+        self.requested_at: list[float] = []
+        """When engines asked for evacuations."""
         truth.database.tables.on_commit = self._committed
 
     def _committed(self, written: list[tuple[
@@ -190,13 +192,14 @@ class Checks:
         attempt = database.attempts.get(attempt_id or 0)
         if attempt is None:
             return  # a failover lost it; I2 judges the effect
+        self.requested_at.append(self._kernel.now)
+        if not self._is_prompt(worker):
+            return  # Nova's row and the gate decide; I1 judges the effect
         self.hits['I3'] += 1
         host = world.hosts[attempt.source]
         if uuid in host.running():
             self.broken('I3', f'{uuid} is evacuated while it runs on '
                               f'{attempt.source}')
-        if not self._is_prompt(worker):
-            return
         row = database.hosts[attempt.source]
         if row.state is not H.FENCED or row.proof is None:
             self.broken('I3', f'{uuid} is evacuated from {attempt.source}, '

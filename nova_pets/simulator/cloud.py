@@ -100,6 +100,8 @@ class FalseCloud:
         self.database = memory_database.MemoryDatabase(self.api_tables)
         """The side tables, or what is to be seen of those in SQL."""
         self.has_lost_commits = False
+        self.lost_times: list[tuple[str, float, float]] = []
+        """(api or cell, since when its commits were lost, when)"""
         """Some failover of the API database took something back."""
         self._mirror = side_tables and side_tables.mirror(self.database)
         self.mode = states.Mode.ACT
@@ -148,11 +150,13 @@ class FalseCloud:
         lost = (self._mirror.lose_since(since) if self._mirror else
                 self.api_tables.lose_since(since))
         self.has_lost_commits |= bool(lost)
+        self.lost_times.append(('api', since, self.kernel.now))
         return lost
 
     def lose_cell_commits(self, cell: str, since: float) -> int:
         """The same for one cell's database; its replica counts on from the
         highest id that it knows."""
+        self.lost_times.append((cell, since, self.kernel.now))
         return self.cell_tables[cell].lose_since(since, with_counters=True)
 
     def mirror_faults(self) -> list[str]:

@@ -7,8 +7,8 @@ from nova_pets.simulator import deeds
 from nova_pets.simulator import nova_rows
 
 if typing.TYPE_CHECKING:
+    from nova_pets.simulator import cloud as cloud_module
     from nova_pets.simulator import faults
-
 
 
 @deeds.kind('side tables away', lasts_s=(0.5, 40.0))
@@ -42,7 +42,10 @@ def _lose_api(injector: 'faults.Injector', fault: 'faults.Fault',
               number: int) -> None:
     """A replica takes over, and the last commits are lost."""
     cloud = injector.cloud
-    lost = cloud.lose_commits(cloud.kernel.now - fault.amount)
+    since = cloud.kernel.now - fault.amount
+    if _is_lost_twice(cloud, 'api', since):
+        raise deeds.NothingToDo
+    lost = cloud.lose_commits(since)
     cloud.kernel.note('commits lost', 'api', lost)
     if not lost:
         raise deeds.NothingToDo
@@ -75,6 +78,8 @@ def _lose_cell(injector: 'faults.Injector', fault: 'faults.Fault',
         # What a person forced would run somewhere without a trace, before
         # any engine had seen one: no design can close it (specs/0009).
         raise deeds.NothingToDo
+    if _is_lost_twice(cloud, cell, since):
+        raise deeds.NothingToDo
     tables = cloud.cell_tables[cell].touched_since(since)
     before = _flags(database)
     lost = cloud.lose_cell_commits(cell, since)
@@ -85,6 +90,18 @@ def _lose_cell(injector: 'faults.Injector', fault: 'faults.Fault',
             del cloud.checks.untagged_at[uuid]  # it is a pet again
     if tables <= {'services'} and before == _flags(database):
         raise deeds.NothingToDo  # but heartbeats
+
+
+def _is_lost_twice(cloud: 'cloud_module.Cloud', database: str, since: float
+                   ) -> bool:
+    """Return whether the last trace of a request would be lost: our attempt
+    in one failover, Nova's record in the other. Then a guest runs that nobody
+    knows of (0001, Limits)."""
+    others = [(begin, end) for name, begin, end in cloud.lost_times
+              if (name == 'api') != (database == 'api')]
+    return any(at >= since and any(begin <= at <= end
+                                   for begin, end in others)
+               for at in cloud.checks.requested_at)
 
 
 def _flags(database: nova_rows.CellDatabase) -> list[tuple[str, bool, bool]]:

@@ -15,6 +15,13 @@ from nova_pets.simulator import run
 SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 
 FAILED_ONCE = {
+    30000642: 'I1: both databases failed over and lost the same moment, with '
+              'our attempt and all that Nova had written of it; nobody can '
+              'know (2026-11-30)',
+    30000770: 'I3: an engine slept between its last check and its request; '
+              'Nova refuses it, by its row (2026-11-30)',
+    30002705: 'I3: a host was quarantined between the view of a slow engine '
+              'and its request (2026-11-30)',
     20002572: 'I1: the API database forgot an attempt that was under way, and '
               'a person forced an evacuation beside it: Nova builds both, and '
               'the false world asked for both (2026-11-30)',

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each check of an attempt by itself: without it, the act would be done."""
 
+import dataclasses
+
 import pytest
 
 from nova_pets import exception
@@ -116,6 +118,29 @@ def test_a_heartbeat_during_the_claim_gives_the_row_back():
     bench.door.answers['update_instance'] = moves
     assert begin(bench) == ['allocated_hosts', 'update_instance',
                             'update_instance']
+
+
+NEWS = {
+    'quarantined': {'state': H.QUARANTINED},
+    'fenced again since': {'epoch': 8},
+}
+
+
+@pytest.mark.parametrize('news', NEWS.values(), ids=NEWS)
+def test_what_was_written_of_the_source_during_the_claim_counts(news):
+    """A view of some moments ago had it fenced (seed 30002705)."""
+    bench = one_pet.Bench(host={'epoch': 7})
+
+    def changes(*args):
+        bench.door.answers['update_instance'] = None
+        with bench.database.write() as database:
+            database.put(memory_database.HOSTS, 'host1', dataclasses.replace(
+                bench.host, **news))
+    bench.door.answers['update_instance'] = changes
+    assert begin(bench) == ['allocated_hosts', 'update_instance',
+                            'update_instance']
+    assert bench.attempt.outcome is states.Outcome.NOT_SENT
+    assert 'was fenced and is' in bench.attempt.detail
 
 
 POWER = {

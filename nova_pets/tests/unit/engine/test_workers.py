@@ -2,7 +2,6 @@
 """What is said of a call that fails again and again, and of one that hangs."""
 
 import logging
-import threading
 
 import pytest
 
@@ -125,26 +124,27 @@ class Lanes:
         return len(self.late.waiting)
 
 
-def test_calls_of_one_lane_are_few_at_once_and_in_order():
+def test_calls_of_one_lane_are_few_at_once():
     """With more, each opened a connection to the database for one use."""
     lanes = Lanes()
-    assert all(lanes.submit(number) for number in range(5))
+    assert [lanes.submit(number) for number in range(5)] == [
+        True, True, False, False, False]
     assert lanes.begun() == 2
-    assert len(lanes.workers.busy()) == 5
-    for expected in (2, 2, 2, 1, 0):
-        lanes.late.begin()
-        assert lanes.begun() == expected
-    assert lanes.ended == [0, 1, 2, 3, 4]
-    assert not lanes.workers.busy()
+    lanes.late.begin()
+    assert [lanes.submit(number) for number in range(5)] == [
+        True, False, False, False, False]
 
 
-def test_who_waits_in_its_lane_does_not_hang_and_is_not_taken_twice():
+def test_what_finds_its_lane_full_does_not_wait():
+    """It did, and was decided by a view of long ago when its turn came: pets
+    were evacuated from a host that was back (seeds 30000642, 30000770 and
+    30002705)."""
     lanes = Lanes(at_once=1)
     lanes.submit(0)
     lanes.submit(1)
-    assert not lanes.submit(1)
-    assert not lanes.workers.under_way()
-    assert ('recovery', 1) in lanes.workers.busy()
+    assert lanes.workers.busy() == {('recovery', 0)}
+    lanes.late.begin()
+    assert lanes.begun() == 0 and lanes.ended == [0]
 
 
 def test_a_full_lane_keeps_nobody_else_waiting():
@@ -157,37 +157,18 @@ def test_a_full_lane_keeps_nobody_else_waiting():
     assert lanes.begun() == 4
 
 
-@pytest.mark.parametrize('end', [AWAY, ValueError('no')])
-def test_what_fails_lets_the_next_one_begin(end):
-    lanes = Lanes(at_once=1)
-    lanes.submit(0, end=end)
-    lanes.submit(1)
-    lanes.late.begin()
-    lanes.late.begin()
-    assert lanes.ended == [0, 1]
-    assert lanes.submit(2) and lanes.begun() == 1
-
-
-def test_a_lane_is_empty_again_after_its_calls():
+@pytest.mark.parametrize('end', [None, AWAY, ValueError('no')])
+def test_what_has_ended_leaves_its_lane(end):
     lanes = Lanes(at_once=1)
     for _ in range(3):
-        lanes.submit(0)
-        lanes.submit(1)
+        assert lanes.submit(0, end=end)
         lanes.late.begin()
-        lanes.late.begin()
-        assert lanes.begun() == 0
-    assert lanes.ended == [0, 1] * 3
+    assert lanes.submit(1)
 
 
-def test_after_the_end_nothing_that_waits_begins():
+def test_what_could_not_be_begun_leaves_its_lane():
     made = workers.ThreadWorkers(2, at_once=1)
-    begun, may_end = threading.Event(), threading.Event()
-    second = threading.Event()
-    made.submit(KEY, lambda: (begun.set(), may_end.wait(30)), ('lane',))
-    made.submit(OTHER, second.set, ('lane',))
-    assert begun.wait(30)
     made.stop()
-    may_end.set()
-    made._pool.shutdown(wait=True)
-    assert not second.is_set()
-    assert not made.busy()
+    for _ in range(2):
+        assert not made.submit(KEY, lambda: None, ('lane',))
+    assert not made.busy() and not made._lane

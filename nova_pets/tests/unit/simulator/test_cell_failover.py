@@ -37,6 +37,23 @@ def strike(cloud, amount=1.0, cell='cell1'):
     return deeds.KINDS[KIND].deed(injector, fault, 0)
 
 
+@pytest.mark.parametrize('asked_s, fails_over', [
+    (0.2, True), (0.8, False), (1.6, True)])
+def test_no_request_is_forgotten_by_both_databases(cloud, asked_s,
+                                                   fails_over):
+    """The API database has lost what was committed from 2 to 0.5 seconds
+    ago, and the cell's is about to lose the last second."""
+    now = cloud.kernel.now
+    cloud.lost_times.append(('api', now - 2.0, now - 0.5))
+    cloud.checks.requested_at.append(now - asked_s)
+    cloud.nova.cells['cell1'].change('db1', {'task_state': 'rebuilding'})
+    if fails_over:
+        strike(cloud)
+    else:
+        with pytest.raises(deeds.NothingToDo):
+            strike(cloud)
+
+
 def test_what_was_committed_lately_is_gone_and_ids_come_again(cloud):
     database = cloud.nova.cells['cell1']
     database.change('db1', {'task_state': 'rebuilding'})
