@@ -224,9 +224,9 @@ seconds.
 
 The host is not powered on again, or off: somebody has to look at its console.
 
-A host that is proven off and that somebody else powers on may be silent for as
-long before it counts as down again: it is not powered off while it boots. Its
-power is read meanwhile; one that is off again is fenced as any other.
+A host that is proven off and that somebody else powers on may be silent for
+as long before it counts as down again: it is not powered off while it boots.
+Its power is read meanwhile; one that is off again is fenced as any other.
 """),
 ]
 

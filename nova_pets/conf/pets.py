@@ -108,14 +108,14 @@ evacuation that builds counts no more. More is not quicker once they are busy:
 requests then wait in their queues, where priority does not count, and choose
 their hosts from what was true when all began.
 
-Of one failed host, an engine works in the same moment on as many instances as
-there are connections that it need not open anew, less one.
+Of one failed host, an engine works in the same moment on as many instances
+as there are connections that it need not open anew, less one.
 
 Related options:
 
-* ``[database] max_pool_size`` and ``[api_database] max_pool_size``: the smaller
-  one is that number (nova's default: 5). More is quicker only where storage or
-  devices, and not processors, are what is waited for.
+* ``[database] max_pool_size``, ``[api_database] max_pool_size``: the smaller
+  one is that number (nova's default: 5). More is quicker only where storage
+  or devices, and not processors, are what is waited for.
 """),
     cfg.FloatOpt('backoff_first', default=2.0, min=0.1, max=3600, help="""
 Wait after the first failed attempt of a recovery. Unit: seconds.
