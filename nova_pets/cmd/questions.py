@@ -41,8 +41,8 @@ ALARMING_REASONS = frozenset({
     'host_alive', 'no_host_witness', 'no_fence', 'fence_failed',
     'life_after_proof', 'power_unreadable', 'power_not_off',
     'service_restart_failed', 'service_dead', 'power_on_failed',
-    'power_on_late', 'cleanup_missed', 'building_slow', 'verify_failed',
-    'day_limit', 'wrong_device', 'peer_sees_life'})
+    'power_on_late', 'never_reported', 'cleanup_missed', 'building_slow',
+    'verify_failed', 'day_limit', 'wrong_device', 'peer_sees_life'})
 """A host or recovery held for one of these does not move on without a
 person, whatever its state."""
 

@@ -110,6 +110,10 @@ REASONS: dict[str, Reason] = {
     'power_on_late': Reason(
         'powered on, and nova-compute has not reported since',
         ('look at the console of {host}',)),
+    'never_reported': Reason(
+        'its machine came to life, and nova-compute has not reported since',
+        ('systemctl start nova-compute on {host}',
+         'look at the console of {host}')),
     'cannot_power_on': Reason(
         'no device of it can power it on', (_RELEASE,)),
     'confirmed_stays_off': Reason(

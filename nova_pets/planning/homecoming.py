@@ -26,6 +26,10 @@ UNDER_WAY = frozenset({'powering_on', 'not_drained', 'power_on_failed',
                        'power_unreadable'})
 """Reasons of a RETURNING host that somebody, or the policy, wants powered on,
 and that is not known to have been told."""
+LATE = {'powered_on': 'power_on_late',
+        'waiting_for_cleanup': 'never_reported'}
+"""What is said of a RETURNING host that has not reported for long; it may boot
+by itself, and not start nova-compute."""
 DRAINED = 'queue'
 """In the evidence of a VACATED host whose queue was emptied since."""
 
@@ -113,8 +117,9 @@ def returning(view: snapshot.HostView, snap: snapshot.Snapshot,
     if (row.reason in UNDER_WAY and policy.mode is states.Mode.ACT and
             not view.is_resting):
         return [actions.PowerOn(row.host, row.generation)]
-    if row.reason == 'powered_on' and view.state_s >= policy.power_on_wait_s:
-        return host_moves.hold(view, 'power_on_late')
+    late = LATE.get(row.reason)
+    if late and view.state_s >= policy.power_on_wait_s:
+        return host_moves.hold(view, late)
     return []
 
 

@@ -80,6 +80,11 @@ def _lose_cell(injector: 'faults.Injector', fault: 'faults.Fault',
         raise deeds.NothingToDo
     if _is_lost_twice(cloud, cell, since):
         raise deeds.NothingToDo
+    if any((row.deleted_at or 0.0) >= since and cloud.world.running(uuid)
+           for uuid, row in sorted(database.instances.items())):
+        # Deleted while a destination built it, which Nova forgets; then that
+        # it was deleted: an instance whose only record is of elsewhere.
+        raise deeds.NothingToDo
     tables = cloud.cell_tables[cell].touched_since(since)
     before = _flags(database)
     lost = cloud.lose_cell_commits(cell, since)

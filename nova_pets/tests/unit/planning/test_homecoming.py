@@ -142,14 +142,21 @@ def test_what_was_wanted_is_done_by_whoever_comes_next(reason):
 
 
 @pytest.mark.parametrize('reason', ['powered_on', 'release_requested',
-                                    'waiting_for_cleanup', 'power_on_late'])
+                                    'waiting_for_cleanup', 'power_on_late',
+                                    'never_reported'])
 def test_nobody_is_powered_on_twice_or_unasked(reason):
     assert plan(returning(reason)) == []
 
 
-def test_whoever_does_not_report_after_power_on_is_told_of():
-    assert told(plan(returning('powered_on', state_s=901.0))) == [
-        'Hold power_on_late']
+@pytest.mark.parametrize('reason, late', [
+    ('powered_on', 'power_on_late'),
+    ('waiting_for_cleanup', 'never_reported')])
+def test_whoever_does_not_report_is_told_of(reason, late):
+    """A machine that came to life by itself, and whose nova-compute does not
+    start with it, was returning for ever, without an alarm (30002514)."""
+    assert plan(returning(reason, state_s=899.0)) == []
+    assert told(plan(returning(reason, state_s=900.0))) == [f'Hold {late}']
+    assert plan(returning(late, state_s=901.0)) == []
     assert plan(returning('release_requested', state_s=901.0)) == []
 
 
