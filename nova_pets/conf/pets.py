@@ -192,7 +192,8 @@ Related options:
 Time between two cycles while nothing is wrong. Unit: seconds.
 
 Each cycle costs a few short reads per cell and of the API database. Adds to
-the time until a failure is noticed.
+the time until a failure is noticed. Every fifth looks for changed tags, too;
+the tags of a host that fails are read at that moment.
 
 Related options:
 

@@ -45,7 +45,8 @@ H = states.HostState
 _CALM = frozenset({H.UP, H.VACATED, H.RETURNING, H.UNPROVEN,
                    H.QUARANTINED})
 ORDERS_EVERY_S = 10.0
-TAG_EVERY_S = 10.0
+TAG_INTERVALS = 5
+"""From one look for changed tags to the next, in idle_interval."""
 REPORT_EVERY_S = 15.0
 SCHEMA_EVERY_S = 300.0
 REST_TTLS = 3
@@ -262,7 +263,8 @@ class Engine:
                       policy: policy_model.Policy) -> None:
         now = self._clock.monotonic()
         if not self.memory.is_quiet(('turn', 'tags'), now):
-            self.memory.quiet(('turn', 'tags'), now + TAG_EVERY_S)
+            self.memory.quiet(('turn', 'tags'), now +
+                              TAG_INTERVALS * policy.idle_interval_s)
             ready = tagging.fence_ready(stored)
             cells = self._collector.cells
             self._workers.submit(

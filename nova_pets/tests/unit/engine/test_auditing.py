@@ -14,12 +14,15 @@ from nova_pets.engine import engine as engine_module
 from nova_pets.engine import survey
 from nova_pets.model import audit as audit_model
 from nova_pets.model import observations
+from nova_pets.model import policy
 from nova_pets.model import records
 from nova_pets.model import states
 from nova_pets.tests.unit.engine import world as world_module
 
 C = states.ControlKind
 CELL = world_module.CELL
+
+TAGS_S = engine_module.TAG_INTERVALS * policy.Policy().idle_interval_s
 
 
 class Audits(compute_base.AuditDoor):
@@ -150,10 +153,10 @@ def test_a_rebuild_outside_any_recovery_is_audited_at_once(world, audits):
     engine = world.engine(audits=audits)
     drive(world, [engine], 10)
     add_record(world, 'db1', 'accepted')
-    drive(world, [engine], engine_module.TAG_EVERY_S + 3)
+    drive(world, [engine], TAGS_S + 3)
     assert audits.surveys == 0
     world.rows['db1'].task_state = 'rebuilding'
-    drive(world, [engine], engine_module.TAG_EVERY_S + 3)
+    drive(world, [engine], TAGS_S + 3)
     assert world.rows['db1'].migrations == []
     assert world.rows['db1'].task_state is None
     assert audits.surveys == 0 and audits.room_asked == []
