@@ -99,10 +99,11 @@ class EvacuateUncertain(PetsException):
 
 
 class LeftoverRoom(PetsException):
-    """An allocation that nothing explains: a guest may be there."""
+    """An allocation that nothing explains, or an arrival that its cell has
+    forgotten: a guest may be there."""
 
-    msg_fmt = ('cannot evacuate %(uuid)s yet: it holds room on %(host)s, '
-               'which lives and is asked first')
+    msg_fmt = ('cannot evacuate %(uuid)s yet: it had arrived or holds room on '
+               '%(host)s, which lives and is asked first')
 
 
 class GateRefused(PetsException):

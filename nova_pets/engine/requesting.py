@@ -55,7 +55,8 @@ class Requester:
             migration_floor=action.migration_floor))
         assert attempt is not None  # nosec: it was written
         try:
-            self._call_nova(row, attempt, action, snap, policy)
+            self._call_nova(row, attempt, action, snap, policy,
+                            safety.undone_arrivals(row, view.attempts))
         except exception.ClaimsLost as error:
             self._not_sent(row, attempt, 'proof_stale', str(error), 0.5)
         except exception.InstanceChanged as error:
@@ -78,15 +79,20 @@ class Requester:
 
     def _call_nova(self, row: records.Recovery, attempt: records.Attempt,
                    action: actions.BeginAttempt, snap: snapshot.Snapshot,
-                   policy: policy_model.Policy) -> None:
-        """Steps 2 and 3; each check stands right before its act."""
+                   policy: policy_model.Policy, arrived: set[str]) -> None:
+        """Steps 2 and 3; each check stands right before its act.
+
+        :param arrived: hosts that may have its guest, and its room or not.
+        """
         self._guard_fence(snap, row, policy)
-        for host in sorted(self._door.allocated_hosts(row.instance_uuid) -
-                           {row.source}):
+        held = self._door.allocated_hosts(row.instance_uuid)
+        for host in sorted((held | arrived) - {row.source}):
             if safety.destination_state(snap, host) not in (
                     states.PROVEN_OFF):
                 raise exception.LeftoverRoom(uuid=row.instance_uuid,
                                              host=host)
+            if host not in held:
+                continue
             self._standing.guard(row.owner)
             self._door.remove_allocations(row.cell_uuid, row.instance_uuid,
                                           host)
@@ -100,6 +106,7 @@ class Requester:
         try:
             self._guard_fence(snap, row, policy)
             self._rows.guard_source(snap.hosts[row.source].row)
+            self._standing.guard(row.owner)
         except exception.ClaimsLost:
             self._unclaim(row, action)
             raise

@@ -42,6 +42,7 @@ class Scope:
     room_hosts: frozenset[str] | None = None
     """Hosts whose allocations are read; None: all."""
     asks_guests: bool = True
+    """Of all that may have one; else only of those that hold room for it."""
     most: int | None = None
     """Instances looked at closely; None: all."""
     only: frozenset[str] | None = None
@@ -101,8 +102,7 @@ class Surveyor:
         if instance_states.is_gone(facts.trace.instance):
             return self._missing_pets(cell_uuid, self._store.pets(
                 uuids=[uuid]))
-        if scope.asks_guests:
-            facts = self._ask(facts, places, Survey())
+        facts = self._ask(facts, places, Survey(), scope.asks_guests)
         return audit.judge(facts, places)
 
     # -- one cell ------------------------------------------------------------
@@ -131,8 +131,8 @@ class Surveyor:
                          if uuid in roomy and facts[uuid].held is None]
         for uuid in chosen:
             known = facts[uuid]
-            if scope.asks_guests and not known.has_open_recovery:
-                known = self._ask(known, places, done)
+            if not known.has_open_recovery:
+                known = self._ask(known, places, done, scope.asks_guests)
             done.findings += audit.judge(known, places)
         if scope.is_whole:
             done.findings += self._missing(cell.uuid, stored)
@@ -222,9 +222,9 @@ class Surveyor:
 
     # -- guests --------------------------------------------------------------
 
-    def _ask(self, facts: audit_model.Facts, places: Places, done: Survey
-             ) -> audit_model.Facts:
-        while wanted := audit.to_ask(facts, places):
+    def _ask(self, facts: audit_model.Facts, places: Places, done: Survey,
+             is_all: bool) -> audit_model.Facts:
+        while wanted := audit.to_ask(facts, places, is_all):
             if done.guests + len(wanted) > MOST_PROBES:
                 done.left_out += len(wanted)
                 break

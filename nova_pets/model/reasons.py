@@ -273,8 +273,8 @@ REASONS: dict[str, Reason] = {
     'probe_unreachable': Reason(
         'its destination does not say whether a guest runs there'),
     'leftover_room': Reason(
-        'it holds room on a living host that no attempt explains: that host '
-        'is asked for a guest first'),
+        'it had arrived or holds room on a living host, and nova says that it '
+        'lives elsewhere: that host is asked for a guest first'),
     'adopted': Reason('its guest was found on the destination and adopted'),
     'late_cast_mended': Reason(
         'a late request of an ended attempt had written ERROR over it on '

@@ -136,12 +136,17 @@ def suspects(facts: audit.Facts, places: Places) -> list[str]:
     return sorted(host for host in found if host and host != instance.host)
 
 
-def to_ask(facts: audit.Facts, places: Places) -> list[str]:
+def to_ask(facts: audit.Facts, places: Places, is_all: bool = True
+           ) -> list[str]:
     """Return hosts to be asked for a guest next; own host last, and only
-    where the answer of another one needs it."""
+    where the answer of another one needs it.
+
+    :param is_all: also those that hold no room for it.
+    """
     instance = facts.trace.instance
     asked = set(facts.guests)
-    wanted = [host for host in suspects(facts, places)
+    doubtful = suspects(facts, places) if is_all else []
+    wanted = [host for host in sorted({*doubtful, *_with_room(facts)})
               if host not in asked and _is_good(places, host)]
     if wanted or instance is None or not instance.host:
         return wanted
@@ -387,30 +392,43 @@ def _is_resting(facts: audit.Facts, instance: observations.Instance
 
 def _allocations(facts: audit.Facts, instance: observations.Instance,
                  places: Places) -> list[Finding]:
-    """A live or cold migration or a resize legitimately holds two; so does
-    an evacuation under way, and one that the source has not cleaned up."""
     held = facts.held
-    if (held is None or instance.host is None or
-            not _is_resting(facts, instance)):
-        return []
-    statuses: dict[str, set[str]] = {}
-    for record in facts.trace.migrations:
-        statuses.setdefault(record.status, set()).add(record.source)
-    if statuses.keys() & {UNCLAIMED, CLAIMED}:
+    if held is None or not _may_have_leaks(facts):
         return []
     found = []
-    if instance.host not in held.hosts:
+    if instance.host and instance.host not in held.hosts:
         found.append(_finding(
             facts, 'no_allocation', instance.host,
             f'allocations on {", ".join(sorted(held.hosts)) or "no host"}',
             why_not='nova has a command for it'))
     doubtful = set(suspects(facts, places))
-    for host in sorted(held.hosts - {instance.host} -
-                       statuses.get(DONE, set())):
+    for host in _with_room(facts):
         mend, why_not = _leak(facts, instance, held, host, doubtful, places)
         found.append(_finding(facts, 'leaked_allocation', host,
                               f'it lives on {instance.host}', mend, why_not))
     return found
+
+
+def _may_have_leaks(facts: audit.Facts) -> bool:
+    """A live or cold migration or a resize legitimately holds two; so does
+    an evacuation under way."""
+    instance = facts.trace.instance
+    return (instance is not None and instance.host is not None and
+            _is_resting(facts, instance) and
+            not any(record.status in (UNCLAIMED, CLAIMED)
+                    for record in facts.trace.migrations))
+
+
+def _with_room(facts: audit.Facts) -> list[str]:
+    """Return the hosts where it holds room and does not live, but for a
+    source that has not cleaned up yet. A guest may be there: a migration may
+    have arrived without nova's knowing (its cell was away, or forgot it)."""
+    instance = facts.trace.instance
+    if facts.held is None or instance is None or not _may_have_leaks(facts):
+        return []
+    return sorted(facts.held.hosts - {instance.host} - {
+        record.source for record in facts.trace.migrations
+        if record.status == DONE})
 
 
 def _leak(facts: audit.Facts, instance: observations.Instance,
@@ -423,7 +441,10 @@ def _leak(facts: audit.Facts, instance: observations.Instance,
     if held.generation is None:
         return None, 'placement gave no generation'
     answer = facts.guests.get(host)
-    if host in doubtful and answer is not states.GuestAnswer.NOT_RUNNING:
+    place = places.get(host)
+    is_off = (place is not None and place.state in states.PROVEN_OFF and
+              host not in doubtful)
+    if not is_off and answer is not states.GuestAnswer.NOT_RUNNING:
         return None, f'a guest may be there: {_said(answer)}'
     return RemoveLeak(host, held.generation), ''
 
@@ -436,10 +457,13 @@ def _guests(facts: audit.Facts, instance: observations.Instance,
     found = []
     tombstoned = {record.source for record in facts.trace.migrations
                   if record.status == DONE}
-    for host in suspects(facts, places):
+    doubtful = suspects(facts, places)
+    for host in sorted({*doubtful, *_with_room(facts)}):
         answer = facts.guests.get(host)
         if answer is states.GuestAnswer.RUNNING:
             found.append(_stray(facts, instance, host))
+        elif host not in doubtful:
+            continue  # its room is told of
         elif not facts.is_ours:
             continue
         elif not _is_good(places, host) and host not in tombstoned:

@@ -76,13 +76,21 @@ def _orders(view: snapshot.RecoveryView, snap: snapshot.Snapshot
         return [watching.move(
             view, 'retry', 'operator_retry', order.reason, urgent,
             {'reason': 'said_to_be_over', 'detail': order.reason}
-            if says_ended else None),
-                *_ended(order)]
+            if says_ended else None,
+            view.open_attempt or _last_that_arrived(view)), *_ended(order)]
     if row.state is R.WAITING:
         return [watching.move(view, 'due', 'operator_retry', order.reason,
                               urgent),
                 *_ended(order)]
     return _ended(order)
+
+
+def _last_that_arrived(view: snapshot.RecoveryView
+                       ) -> records.Attempt | None:
+    """Whose work a person speaks of where no attempt is open: home again,
+    and nova says that another host builds it (returning, _elsewhere)."""
+    return next((attempt for attempt in reversed(view.attempts)
+                 if attempt.outcome in safety.HAS_ARRIVED), None)
 
 
 def _ended(order: records.Control) -> Actions:

@@ -24,12 +24,10 @@ from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import instance_states
+from nova_pets.planning import safety
 from nova_pets.planning import settling
 
 _RESTARTING = 'restoring_power'
-
-
-_HAS_ARRIVED = (states.Outcome.SUCCEEDED, states.Outcome.ADOPTED)
 
 
 def next_step(recovery: records.Recovery, found: settling.Findings,
@@ -103,19 +101,21 @@ def _elsewhere(recovery: records.Recovery,
                policy: policy_model.Policy, state_s: float
                ) -> settling.Step | None:
     """Return what is still to be done about other hosts that may run it,
-    None: nobody does."""
-    if not recovery.attempts:
-        return None
+    None: nobody does. Without any attempt of ours a person's migration may
+    have arrived without nova's knowing; what room it left is the audit's."""
     assert found.allocations is not None  # nosec: _row has read them
     leaked = found.allocations - {recovery.source}
     arrived = {attempt.destination for attempt in attempts
-               if attempt.destination and attempt.outcome in _HAS_ARRIVED}
+               if attempt.destination and
+               attempt.outcome in safety.HAS_ARRIVED}
+    said = {attempt.destination: attempt for attempt in attempts
+            if attempt.reason == 'said_to_be_over'}
     for host in sorted(leaked | arrived - {recovery.source}):
-        step = settling.settle_host(recovery, None, host, found, snap,
-                                    policy, state_s)
+        step = settling.settle_host(recovery, said.get(host), host, found,
+                                    snap, policy, state_s)
         if step is not None:
             return step
-        if host in leaked:
+        if host in leaked and recovery.attempts:
             return settling.RemoveAllocations(host)
     return None
 

@@ -294,6 +294,26 @@ def hosts_of_lost(recovery: records.Recovery,
             if view.row.cell_uuid == recovery.cell_uuid} - {recovery.source}
 
 
+HAS_ARRIVED = (states.Outcome.SUCCEEDED, states.Outcome.ADOPTED)
+_SAYS_NOTHING = (states.Outcome.OPEN, states.Outcome.NOT_SENT)
+
+
+def undone_arrivals(recovery: records.Recovery,
+                    attempts: tuple[records.Attempt, ...]) -> set[str]:
+    """Return where the pet of this recovery, which is to be evacuated again,
+    had arrived by its last attempt. Its cell forgot that; its guest may run
+    there, and need not even hold room (it is adopted where placement refuses
+    it). An attempt that was settled since has asked there.
+    """
+    for attempt in reversed(attempts):
+        if attempt.outcome in _SAYS_NOTHING:
+            continue
+        if attempt.outcome in HAS_ARRIVED and attempt.destination:
+            return {attempt.destination} - {recovery.source}
+        break
+    return set()
+
+
 _SEEN_NOWHERE = frozenset({'not_taken', 'said_to_be_over'})
 
 

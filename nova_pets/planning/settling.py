@@ -350,7 +350,8 @@ def settle_host(recovery: records.Recovery,
                     host)
     answer = found.guests.get(host)
     is_lost = attempt is not None and attempt.reason == 'said_to_be_over'
-    if not is_lost and _works(found.trace, host):
+    if not is_lost and _works(found.trace, host) and not _has_begun_anew(
+            found.trace, host):
         if state_s < policy.building_alarm_s:
             return Wait('destination_building', f'on {host}')
         if answer not in (None, states.GuestAnswer.RUNNING):
@@ -404,6 +405,18 @@ def _works(trace: observations.Trace, host: str,
         events, key=lambda event: event.id).finished
 
 
+def _has_begun_anew(trace: observations.Trace, host: str) -> bool:
+    """Whether nova-compute was started there after the last evacuation to
+    it: a start completes the records of what has left the host, such as a
+    tombstone (F8), and nothing else does. Whoever worked before is dead,
+    whatever an event says whose end its cell has lost."""
+    left = [record.id for record in trace.migrations
+            if record.source == host and record.status == 'completed']
+    came = [record.id for record in trace.migrations
+            if record.destination == host]
+    return max(left, default=0) > max(came, default=0)
+
+
 def _clean(recovery: records.Recovery,
            attempts: tuple[records.Attempt, ...],
            instance: observations.Instance, found: Findings,
@@ -416,6 +429,7 @@ def _clean(recovery: records.Recovery,
     leaked = found.allocations - {recovery.source}
     for host in sorted(leaked | safety.foreign_hosts(
             recovery, attempts, found.trace) |
+            safety.undone_arrivals(recovery, attempts) |
             safety.hosts_of_lost(recovery, attempt, found.trace, snap) |
             _reached(recovery, attempts, attempt, found.trace)):
         step = settle_host(recovery, attempt, host, found, snap, policy,

@@ -11,6 +11,7 @@ import typing
 from nova_pets.model import actions
 from nova_pets.model import observations
 from nova_pets.model import policy as policy_model
+from nova_pets.model import records
 from nova_pets.model import snapshot
 from nova_pets.model import states
 from nova_pets.planning import safety
@@ -197,9 +198,10 @@ def own_record(view: snapshot.RecoveryView
 
 def move(view: snapshot.RecoveryView, event: str, reason: str,
          detail: str = '', changes: dict[str, typing.Any] | None = None,
-         attempt_changes: dict[str, typing.Any] | None = None
-         ) -> actions.MoveRecovery:
-    attempt = view.open_attempt
+         attempt_changes: dict[str, typing.Any] | None = None,
+         attempt: records.Attempt | None = None) -> actions.MoveRecovery:
+    """:param attempt: the one that changes; None: the open one."""
+    attempt = attempt or view.open_attempt
     return actions.MoveRecovery(
         recovery_id=recovery_id(view), generation=view.row.generation,
         event=event, reason=reason, detail=detail, changes=changes or {},

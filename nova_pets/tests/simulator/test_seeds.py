@@ -22,6 +22,19 @@ FAILED_ONCE = {
     30000642: 'I1: both databases failed over and lost the same moment, with '
               'our attempt and all that Nova had written of it; nobody can '
               'know (2026-11-30)',
+    30005516: 'L1: home again, and an event whose end the cell had lost said '
+              'for ever that another host builds it (2026-11-30)',
+    30006674: 'I1: adopted where placement had no room for it, and the cell '
+              'forgot that (2026-11-30)',
+    30006882: 'L1: as 30005516 (2026-11-30)',
+    30008003: 'I2: an engine slept between its last check of its claims and '
+              'its request, in a read that a mend had put there (2026-11-30)',
+    30008754: 'A1: a live migration had arrived without the knowledge of its '
+              'cell; an audit took its room (2026-11-30)',
+    30008755: 'I1: the same, and its former host came back and was up: it was '
+              'started there, too (2026-11-30)',
+    30010628: 'L1: as 30005516, and a person who was asked and answered was '
+              'not heard (2026-11-30)',
     30000770: 'I3: an engine slept between its last check and its request; '
               'Nova refuses it, by its row (2026-11-30)',
     30002705: 'I3: a host was quarantined between the view of a slow engine '

@@ -89,6 +89,30 @@ def test_room_on_a_host_that_may_run_it_is_not_given_back():
     assert bench.recovery.state is R.SETTLING
 
 
+@pytest.mark.parametrize('state, expected', [
+    (H.UP, ['allocated_hosts']), (H.FENCED, SENT)])
+def test_where_it_had_arrived_is_asked_first(state, expected):
+    """It need not hold room there, and none is given back then."""
+    bench = one_pet.Bench()
+    bench.add_attempt(number=0, destination='host2', request_id='req-0',
+                      outcome=states.Outcome.ADOPTED)
+    assert begin(bench, others=(samples.host_view(
+        'host2', state=state),)) == expected
+
+
+def test_an_engine_that_slept_as_it_read_the_source_asks_for_nothing():
+    """It had asked before it read (30008003)."""
+    bench = one_pet.Bench()
+    read = bench.store.host
+
+    def slowly(name):
+        if 'update_instance' in bench.door.names():
+            bench.lose_claims()
+        return read(name)
+    bench.store.host = slowly
+    assert 'evacuate' not in begin(bench)
+
+
 HEARTBEATS = {
     'as it was': (100, one_pet.COUNT, True),
     'it moved': (101, one_pet.COUNT, False),

@@ -261,7 +261,8 @@ def test_the_record_goes_before_the_task():
 
 
 def test_leaked_room_is_removed_by_the_generation_that_was_read():
-    found = only(facts(held=held('host1', 'host2')))
+    found = only(facts(held=held('host1', 'host2'),
+                       guests={'host2': G.NOT_RUNNING}))
     assert (found.code, found.host) == ('leaked_allocation', 'host2')
     assert found.mend == audit.RemoveLeak('host2', 7)
 
@@ -288,6 +289,10 @@ def test_room_on_two_hosts_may_be_right(known):
     (facts(held=held('host1', 'host2')), {'host1': DOWN}, 'host1 is down'),
     (facts(held=held('host1', 'host2', generation=None)), {}, 'generation'),
     (facts(held=held('host2')), {}, 'all that it has'),
+    (facts(held=held('host1', 'host2')), {}, 'not asked'),
+    (facts(held=held('host1', 'host2')), {'host2': DOWN}, 'not asked'),
+    (facts(held=held('host1', 'host2'), guests={'host2': G.UNREACHABLE}),
+     {}, 'a guest may be there'),
     (facts(record('failed', 'host1', 'host2', created_at=LATER),
            held=held('host1', 'host2')), {}, 'not asked'),
     (facts(record('failed', 'host1', 'host2', created_at=LATER),
@@ -306,6 +311,29 @@ def test_room_may_go_where_the_host_says_that_no_guest_is():
                   held=held('host1', 'host2'),
                   guests={'host2': G.NOT_RUNNING})
     assert only(known).mend == audit.RemoveLeak('host2', 7)
+
+
+def test_room_on_a_host_that_is_off_may_go_unasked():
+    found, = [one for one in judge(facts(held=held('host1', 'host2')),
+                                   host2=OFF)
+              if one.code == 'leaked_allocation']
+    assert found.mend == audit.RemoveLeak('host2', 7)
+
+
+def test_a_guest_where_it_holds_room_is_told_of():
+    """A migration had arrived, and its cell was away: the room that it had
+    was taken from it (30008754)."""
+    known = facts(held=held('host1', 'host2'))
+    assert audit.to_ask(known, PLACES, is_all=False) == ['host2']
+    known = facts(held=held('host1', 'host2'), guests={'host2': G.RUNNING})
+    assert {one.code: one.mend for one in judge(known)} == {
+        'leaked_allocation': None, 'orphan_guest': None}
+
+
+def test_who_holds_no_room_is_asked_only_by_a_person():
+    known = facts(LEFT)
+    assert audit.to_ask(known, PLACES) == ['host2']
+    assert audit.to_ask(known, PLACES, is_all=False) == []
 
 
 def test_no_room_where_it_lives_is_for_a_command_of_nova():
@@ -404,7 +432,7 @@ EVERY_KIND = [
     facts(record('accepted')), facts(record('done')),
     facts(record('accepted', 'host2')),
     facts(record('pre-migrating', 'host2', 'host1')),
-    facts(held=held('host1', 'host2')),
+    facts(held=held('host1', 'host2'), guests={'host2': G.NOT_RUNNING}),
     facts(task_state='rebuilding', last_action=action('evacuate')),
 ]
 

@@ -237,3 +237,81 @@ def test_where_our_request_was_built_is_asked_whatever_record_it_used():
 
 def test_an_event_without_a_host_asks_nobody():
     assert used(host=None).event == 'clean'
+
+
+# -- what arrived, and is forgotten -------------------------------------------
+
+
+def arrived(number, outcome='succeeded', destination='host2'):
+    return samples.attempt(number=number, destination=destination,
+                           outcome=states.Outcome(outcome))
+
+
+UNDONE = {
+    'it had arrived': ((arrived(1),), {'host2'}),
+    'it was adopted': ((arrived(1, 'adopted'),), {'host2'}),
+    'what was not sent since says nothing': (
+        (arrived(1), arrived(2, 'not_sent', None)), {'host2'}),
+    'nor does what is open': ((arrived(1), arrived(2, 'open', 'host3')),
+                              {'host2'}),
+    'what was settled since has asked': (
+        (arrived(1), arrived(2, 'failed', 'host3')), set()),
+    'nobody knows where': ((arrived(1, destination=None),), set()),
+    'it is where it arrived': ((arrived(1, destination='host1'),), set()),
+    'none was asked for': ((), set()),
+}
+
+
+@pytest.mark.parametrize('attempts, expected', UNDONE.values(), ids=UNDONE)
+def test_where_it_had_arrived_by_its_last_attempt(attempts, expected):
+    assert safety.undone_arrivals(samples.recovery(), attempts) == expected
+
+
+def test_who_had_arrived_is_asked_for_before_the_next_attempt():
+    """It was adopted where placement had no room for it, and the cell forgot
+    that: nothing but our attempt named its host (30006674)."""
+    snap = samples.snap(samples.host_view(state=H.FENCED),
+                        samples.host_view('host2'))
+
+    def step(**guests):
+        return settling.next_step(
+            samples.recovery(R.SETTLING),
+            (arrived(1, 'adopted'), arrived(2, 'open', None)),
+            settling.Findings(samples.trace(), allocations=frozenset(
+                {'host1'}), guests=guests), snap, samples.POLICY, 1.0)
+    assert step() == settling.Probe('host2')
+    assert isinstance(step(host2=G.RUNNING), settling.Adopt)
+    assert step(host2=G.NOT_RUNNING).event == 'clean'
+
+
+# -- who is dead, whatever an event says --------------------------------------
+
+CAME = samples.migration(5, 'done', destination='host2')
+LEFT = samples.migration(6, 'completed', source='host2')
+BEGUN_ANEW = {
+    'what had left was removed': ((CAME, LEFT), True),
+    'it is still to be': (
+        (CAME, dataclasses.replace(LEFT, status='done')), False),
+    'another host\'s': ((CAME, dataclasses.replace(LEFT, source='host3')),
+                        False),
+    'then it came': ((dataclasses.replace(CAME, id=7), LEFT), False),
+    'another host was asked since': (
+        (CAME, LEFT, dataclasses.replace(CAME, id=7, destination='host3')),
+        True),
+    'no record of its coming is left': ((LEFT,), True),
+    'none at all': ((), False),
+}
+
+
+@pytest.mark.parametrize('found, is_over', BEGUN_ANEW.values(),
+                         ids=BEGUN_ANEW)
+def test_a_start_of_its_destination_ends_what_it_worked_on(found, is_over):
+    """An event whose end the cell has lost said that it builds there, for
+    ever, and a person's retry changed nothing (30005516, 30006882)."""
+    snap = samples.snap(samples.host_view(), samples.host_view('host2'))
+    step = settling.settle_host(
+        samples.recovery(R.VERIFYING, destination='host1'), None, 'host2',
+        settling.Findings(samples.trace(*found, events=(COMPUTED,)),
+                          allocations=frozenset({'host1'})),
+        snap, samples.POLICY, 1.0)
+    assert (step == settling.Probe('host2')) is is_over

@@ -196,6 +196,19 @@ def test_only_who_was_asked_says_that_an_attempt_is_over(reason, kept):
     assert moved.attempt_id == (OWN.id if kept else None)
 
 
+def test_such_a_word_is_kept_where_no_attempt_is_open():
+    """Home again: nova said for ever that another host builds it, and a
+    person's word about that was lost (30010628)."""
+    arrived, later = (dataclasses.replace(
+        OWN, id=number, outcome=outcome) for number, outcome in (
+            (21, states.Outcome.ADOPTED), (22, states.Outcome.NOT_SENT)))
+    order = samples.control(C.RETRY, 'instance', 'i1', reason='sure')
+    moved = plan(at(R.NEEDS_OPERATOR, arrived, later,
+                    row={'reason': 'building_slow'}), controls=(order,))[0]
+    assert moved.attempt_id == 21
+    assert moved.attempt_changes['reason'] == 'said_to_be_over'
+
+
 @pytest.mark.parametrize('scope, target, is_ended', [
     ('instance', 'i1', True), ('host', 'host1', False)])
 def test_an_order_for_a_host_stays_for_the_others(scope, target, is_ended):

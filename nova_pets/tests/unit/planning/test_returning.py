@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The source is up again: left alone, mended or restarted, never doubled."""
 
+import dataclasses
+
 import pytest
 
 from nova_pets.model import states
@@ -88,9 +90,17 @@ def test_it_ends(values, expected):
     ({'found': {'allocations': frozenset({'host1', 'host2'}),
                 'guests': {'host2': G.NOT_RUNNING}},
       'recovery': {'attempts': 1}}, settling.RemoveAllocations('host2')),
-    # A migration that a person began may hold room elsewhere.
+    # A migration that a person began may hold room elsewhere, and may have
+    # arrived there (30008755).
     ({'found': {'allocations': frozenset({'host1', 'host2'})}},
+     settling.Probe('host2')),
+    ({'found': {'allocations': frozenset({'host1', 'host2'}),
+                'guests': {'host2': G.NOT_RUNNING}}},
      settling.Probe('host1')),
+    ({'found': {'allocations': frozenset({'host1', 'host2'}),
+                'guests': {'host2': G.RUNNING}}},
+     settling.Adopt(0, 'host2', 'active', {
+         'host': 'host1', 'vm_state': 'active', 'task_state': None})),
     ({'found': HOME}, settling.Probe('host1')),
     ({'found': HOME, 'recovery': {'desired_power': STOPPED}},
      settling.ChangePower(STOPPED)),
@@ -138,6 +148,25 @@ def test_what_runs_where_it_arrived_is_adopted_there():
     found = step({**HOME, 'guests': {'host2': G.RUNNING}},
                  attempts=(went(),), recovery={'attempts': 1})
     assert (found.destination, found.vm_state) == ('host2', 'active')
+
+
+@pytest.mark.parametrize('reason, expected', [
+    ('arrived', settling.Wait('destination_building', 'on host2')),
+    ('said_to_be_over', settling.Probe('host2'))])
+def test_a_person_knows_that_nobody_builds_it_elsewhere(reason, expected):
+    """Nova said so for ever: its cell had lost the end (30010628)."""
+    works = samples.event('compute_rebuild_instance', 'host2')
+    arrived = dataclasses.replace(went(), reason=reason)
+    assert step(HOME, attempts=(arrived,), recovery={'attempts': 1},
+                events=(works,)) == expected
+
+
+def test_what_arrived_and_is_forgotten_is_not_waited_for():
+    """Nobody builds it any more: where no guest runs, its room may go."""
+    assert step({'allocations': frozenset({'host1', 'host2'}),
+                 'guests': {'host2': G.NOT_RUNNING}}, attempts=(went(),),
+                recovery={'attempts': 1}
+                ) == settling.RemoveAllocations('host2')
 
 
 def test_a_restart_is_written_down_before_it_begins():
