@@ -7,6 +7,7 @@ planning's; the steps are engine/requesting.py and engine/clearing.py.
 Source: design.md, section 4; specs/0004-attempt-protocol.
 """
 
+import contextlib
 import dataclasses
 import typing
 
@@ -20,6 +21,7 @@ from nova_pets.engine import requesting
 from nova_pets.engine import standing as standing_module
 from nova_pets.model import actions
 from nova_pets.model import policy as policy_model
+from nova_pets.model import records
 from nova_pets.model import snapshot
 
 
@@ -33,11 +35,16 @@ class AttemptDriver:
         self._workers = workers
         self._standing = standing
         self._rows = recovery_rows.RecoveryRows(store, standing)
+
+        def apart(row: records.Recovery
+                  ) -> contextlib.AbstractContextManager[None]:
+            return workers.apart(('recovery', row.id))
+
         self._requester = requesting.Requester(
-            self._rows, door, fencer, clock, memory, standing, new_id)
+            self._rows, door, fencer, clock, memory, standing, new_id, apart)
         self._settler = clearing.Settler(
             self._rows, door, clock, memory, standing,
-            lambda row: workers.goes_on(('recovery', row.id)))
+            lambda row: workers.goes_on(('recovery', row.id)), apart)
 
     def execute(self, action: actions.Action, snap: snapshot.Snapshot,
                 policy: policy_model.Policy) -> None:
@@ -69,8 +76,7 @@ class AttemptDriver:
 
     def _work(self, view: snapshot.RecoveryView,
               call: typing.Callable[[], None]) -> None:
-        # A device of one source that is slow to say that it is off keeps
-        # nobody else waiting.
+        # What one source keeps busy holds up no other one.
         self._workers.submit(('recovery', view.row.id), call,
                              (view.row.cell_uuid, view.row.source))
 

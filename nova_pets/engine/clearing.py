@@ -45,13 +45,15 @@ class Settler:
                  door: compute_base.ComputeDoor, clock: ports.Clock,
                  memory: memory_module.Memory,
                  standing: standing_module.Standing,
-                 goes_on: typing.Callable[[records.Recovery], None]):
+                 goes_on: typing.Callable[[records.Recovery], None],
+                 apart: ports.Apart):
         """
         :param goes_on: told before each step: a search through a whole cell
             takes long, and does not hang.
         """
         self._rows = rows
         self._goes_on = goes_on
+        self._apart = apart
         self._door = door
         self._clock = clock
         self._memory = memory
@@ -186,7 +188,8 @@ class Settler:
         cell, instance = row.cell_uuid, row.instance_uuid
         match step:
             case settling.Probe(host):
-                answer = self._door.guest(cell, instance, host, PROBE_S)
+                with self._apart(row):
+                    answer = self._door.guest(cell, instance, host, PROBE_S)
                 return dataclasses.replace(
                     found, guests={**found.guests, host: answer},
                     trace=self._trace(row))

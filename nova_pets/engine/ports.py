@@ -6,9 +6,11 @@ ones in, tests and the simulator their own.
 """
 
 import collections.abc
+import contextlib
 import typing
 
 from nova_pets.model import policy
+from nova_pets.model import records
 from nova_pets.model import states
 
 
@@ -107,9 +109,17 @@ class Workers(typing.Protocol):
     def goes_on(self, key: tuple[str, typing.Any]) -> None:
         """A call of several parts says so between two of them."""
 
+    def apart(self, key: tuple[str, typing.Any]
+              ) -> contextlib.AbstractContextManager[None]:
+        """While a call waits for others: its lane has room for one more."""
+
     def stop(self) -> None:
         """Begin no waiting call any more."""
 
+
+Apart = collections.abc.Callable[
+    [records.Recovery], contextlib.AbstractContextManager[None]]
+"""Workers.apart of the call for a recovery."""
 
 NewId = collections.abc.Callable[[], str]
 """A uuid that nobody else has: of an engine, and of a request."""

@@ -29,7 +29,8 @@ class Requester:
     def __init__(self, rows: recovery_rows.RecoveryRows,
                  door: compute_base.ComputeDoor, fencer: ports.Fencer,
                  clock: ports.Clock, memory: memory_module.Memory,
-                 standing: standing_module.Standing, new_id: ports.NewId):
+                 standing: standing_module.Standing, new_id: ports.NewId,
+                 apart: ports.Apart):
         self._rows = rows
         self._door = door
         self._fencer = fencer
@@ -37,6 +38,7 @@ class Requester:
         self._memory = memory
         self._standing = standing
         self._new_id = new_id
+        self._apart = apart
 
     def begin(self, view: snapshot.RecoveryView,
               action: actions.BeginAttempt, snap: snapshot.Snapshot,
@@ -143,7 +145,8 @@ class Requester:
             return
         age_s = self._memory.power_off_s(source, now)
         if age_s is None or age_s > policy.fence_fresh_s:
-            reading = self._fencer.read(source)
+            with self._apart(row):
+                reading = self._fencer.read(source)
             self._memory.saw_power(source, reading.is_off, now)
             if not reading.is_off:
                 raise exception.ClaimsLost(

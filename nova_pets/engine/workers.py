@@ -8,6 +8,7 @@ way again is only told when it begins: cycles are short.
 
 import collections.abc
 import concurrent.futures
+import contextlib
 import logging
 import threading
 import time
@@ -91,6 +92,19 @@ class Workers:
         with self._lock:
             if key in self._busy:
                 self._busy[key] = self._monotonic()
+
+    @contextlib.contextmanager
+    def apart(self, key: Key) -> collections.abc.Iterator[None]:
+        """While a call waits for a device or for another service: its lane
+        has room for one more."""
+        with self._lock:
+            lane = self._lane.pop(key, None)
+        try:
+            yield
+        finally:
+            with self._lock:
+                if lane is not None and key in self._busy:
+                    self._lane[key] = lane
 
     def stop(self) -> None:
         """Begin no waiting call any more."""

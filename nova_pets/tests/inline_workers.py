@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An engine's workers without threads: each call is done at once."""
 
+import contextlib
+
 
 class InlineWorkers:
     """Errors come out to whoever submits."""
@@ -17,6 +19,9 @@ class InlineWorkers:
 
     def goes_on(self, key):
         pass
+
+    def apart(self, key):
+        return contextlib.nullcontext()
 
     def stop(self):
         pass

@@ -166,6 +166,39 @@ def test_what_has_ended_leaves_its_lane(end):
     assert lanes.submit(1)
 
 
+def test_who_waits_for_others_makes_room_in_its_lane():
+    """Ten pets whose destination does not answer would be asked for four at
+    a time, and the others wait for them."""
+    late = Late()
+    made = workers.Workers(late.waiting.append, at_once=1)
+    seen = []
+
+    def call():
+        seen.append(made.submit(OTHER, lambda: None, ('lane',)))
+        with made.apart(KEY):
+            seen.append(made.submit(OTHER, lambda: None, ('lane',)))
+        seen.append(made.submit(('recovery', 3), lambda: None, ('lane',)))
+    made.submit(KEY, call, ('lane',))
+    late.begin()
+    assert seen == [False, True, False]
+    late.begin()
+    assert not made.busy() and not made._lane
+
+
+def test_who_fails_while_it_waits_for_others_leaves_its_lane():
+    lanes = Lanes(at_once=1)
+
+    def call():
+        with lanes.workers.apart(('recovery', 0)):
+            raise AWAY
+    lanes.workers.submit(('recovery', 0), call, ('lane',))
+    lanes.late.begin()
+    assert not lanes.workers.busy() and not lanes.workers._lane
+    with lanes.workers.apart(('recovery', 9)):
+        pass
+    assert not lanes.workers._lane
+
+
 def test_what_could_not_be_begun_leaves_its_lane():
     made = workers.ThreadWorkers(2, at_once=1)
     made.stop()
