@@ -58,7 +58,7 @@ class Auditor:
             scope = survey_module.EVERYTHING
         elif only is not None:
             scope = survey_module.Scope(
-                is_whole=False, room_hosts=frozenset(), asks_guests=False,
+                is_whole=False, room_hosts=frozenset(), asks_all=False,
                 most=MOST, only=only)
         else:
             scope = self._next_scope()
@@ -85,7 +85,7 @@ class Auditor:
         chosen = (later + hosts)[:min(ROOM_HOSTS, len(hosts))]
         self._room_after = chosen[-1] if chosen else ''
         return survey_module.Scope(
-            is_whole=False, room_hosts=frozenset(chosen), asks_guests=False,
+            is_whole=False, room_hosts=frozenset(chosen), asks_all=False,
             most=MOST)
 
     def _mend_all(self, known: list[audit.Finding],

@@ -41,7 +41,7 @@ class Scope:
     """Our rows without instances too, and room where pets live."""
     room_hosts: frozenset[str] | None = None
     """Hosts whose allocations are read; None: all."""
-    asks_guests: bool = True
+    asks_all: bool = True
     """Of all that may have one; else only of those that hold room for it."""
     most: int | None = None
     """Instances looked at closely; None: all."""
@@ -102,7 +102,7 @@ class Surveyor:
         if instance_states.is_gone(facts.trace.instance):
             return self._missing_pets(cell_uuid, self._store.pets(
                 uuids=[uuid]))
-        facts = self._ask(facts, places, Survey(), scope.asks_guests)
+        facts = self._ask(facts, places, Survey(), scope.asks_all)
         return audit.judge(facts, places)
 
     # -- one cell ------------------------------------------------------------
@@ -132,7 +132,7 @@ class Surveyor:
         for uuid in chosen:
             known = facts[uuid]
             if not known.has_open_recovery:
-                known = self._ask(known, places, done, scope.asks_guests)
+                known = self._ask(known, places, done, scope.asks_all)
             done.findings += audit.judge(known, places)
         if scope.is_whole:
             done.findings += self._missing(cell.uuid, stored)

@@ -100,9 +100,9 @@ class FalseCloud:
         self.database = memory_database.MemoryDatabase(self.api_tables)
         """The side tables, or what is to be seen of those in SQL."""
         self.has_lost_commits = False
+        """Some failover of the API database took something back."""
         self.lost_times: list[tuple[str, float, float]] = []
         """(api or cell, since when its commits were lost, when)"""
-        """Some failover of the API database took something back."""
         self._mirror = side_tables and side_tables.mirror(self.database)
         self.mode = states.Mode.ACT
         self.faults = faults or NoFaults()

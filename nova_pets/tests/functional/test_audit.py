@@ -153,7 +153,7 @@ def test_an_unasked_look_at_a_sound_cloud_is_cheap(scene):
     cloud, _pets = scene
     door = nova_door.NovaDoor()
     looker = survey.Surveyor(cloud.store, door, door.audits)
-    scope = survey.Scope(is_whole=False, asks_guests=False, most=100)
+    scope = survey.Scope(is_whole=False, asks_all=False, most=100)
     looker.survey(scope)
     assert count(lambda: looker.survey(scope)) <= 5 + 1 + 3 + 2 * 3
 
