@@ -113,6 +113,23 @@ def test_an_engine_that_slept_as_it_read_the_source_asks_for_nothing():
     assert 'evacuate' not in begin(bench)
 
 
+def test_a_source_that_cannot_be_read_is_not_evacuated_from():
+    """As a death there: the attempt stays open, and is settled next."""
+    bench = one_pet.Bench()
+
+    def lost(name):
+        raise exception.StoreUnavailable(what='read', found='nothing')
+
+    def claimed(*args):
+        bench.store.host = lost
+    bench.door.answers['update_instance'] = claimed
+    with pytest.raises(exception.StoreUnavailable):
+        begin(bench)
+    assert 'evacuate' not in bench.door.names()
+    assert bench.recovery.state is R.REQUESTING
+    assert bench.attempt.outcome is states.Outcome.OPEN
+
+
 HEARTBEATS = {
     'as it was': (100, one_pet.COUNT, True),
     'it moved': (101, one_pet.COUNT, False),
