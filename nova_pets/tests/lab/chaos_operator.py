@@ -101,7 +101,8 @@ class Operator:
             self._power_off(host, why)
         elif verb == 'confirm_fenced':
             self._power_off(host, why)
-            self._run(verb, host, why=why)
+            # One's word is for the failure that one has looked at.
+            self._run(verb, host, '--epoch', str(row['epoch']), why=why)
         elif verb == 'release':
             # What broke the machine is mended before it may come back.
             lab.truth.cut_off(host, False)

@@ -18,10 +18,12 @@ pytest.importorskip('sushy_tools', reason='run "make tier-lab"')
 import sqlalchemy as sa
 
 from nova_pets.db import models
+from nova_pets.model import reasons
 from nova_pets.tests.lab import bmc
 from nova_pets.tests.lab import chaos
 from nova_pets.tests.lab import chaos_draw
 from nova_pets.tests.lab import chaos_judge
+from nova_pets.tests.lab import chaos_operator
 from nova_pets.tests.lab import chaos_people
 from nova_pets.tests.lab import chaos_story
 from nova_pets.tests.lab import chaos_strike
@@ -41,6 +43,11 @@ SHAPE = chaos_draw.Shape(
 
 def many(seed=1, count=200):
     return list(itertools.islice(chaos_draw.rounds(seed, SHAPE), count))
+
+
+class Story:
+    def tell(self, *words):
+        pass
 
 
 # The draw
@@ -258,10 +265,6 @@ def test_a_deletion_is_asked_for_again(monkeypatch, status, task, asked):
 
     class Lab:
         cloud = Cloud
-
-    class Story:
-        def tell(self, *words):
-            pass
     people = chaos_people.People(Lab, Story(), None, ())
     people.pets['db1'] = chaos_people.Pet(
         'db1', DB1, wanted=chaos_judge.GONE, is_touched=True)
@@ -283,10 +286,6 @@ def test_an_orphan_of_a_deleted_pet_is_destroyed(truth, monkeypatch):
         pass
     lab = Lab()
     lab.truth = truth
-
-    class Story:
-        def tell(self, *words):
-            pass
     truth.set_guest('host1', DB1, 'db1', machine.RUNNING)
     people = chaos_people.People(lab, Story(), None, ())
     people.pets['db1'] = chaos_people.Pet(
@@ -325,6 +324,33 @@ def test_an_order_that_no_engine_hears_is_ended_too():
     assert orders[1:] == [('maintenance', 'host2', '--off')]
     assert ended.value.value == (
         'maintenance host2 was ordered, engines silent')
+
+
+def test_the_operators_word_is_for_the_failure_on_the_screen(
+        truth, monkeypatch):
+    """Seed 9001: refused without it, 23 times."""
+    now, orders = [0.0], []
+    monkeypatch.setattr(chaos_operator.time, 'monotonic', lambda: now[0])
+    truth.set_power('host2', machine.OFF)
+
+    class Lab:
+        def __init__(self):
+            self.truth = truth
+
+        def pets(self, *words):
+            orders.append(words)
+            return 0, ''
+    operator = chaos_operator.Operator(Lab(), Story())
+    screen = {'recoveries': {'rows': []}, 'orders': [], 'hosts': {'not_up': [{
+        'host': 'host2', 'state': 'unproven', 'reason': 'fence_failed',
+        'epoch': 3, 'commands': reasons.next_commands(
+            'fence_failed', host='host2')}]}}
+    operator.turn(screen)
+    now[0] += chaos_operator.PATIENCE_S
+    operator.turn(screen)
+    (order,) = orders
+    assert order[:2] == ('confirm_fenced', 'host2')
+    assert order[order.index('--epoch') + 1] == '3'
 
 
 # Once more
