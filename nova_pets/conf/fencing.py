@@ -71,7 +71,13 @@ Attempts to power a host off before an operator is asked.
 
 Afterwards the host is ``unproven``: an operator looks, and says so by
 ``nova-manage pets confirm_fenced``, or asks for another attempt by
-``nova-manage pets fence``.
+``nova-manage pets fence``, or powers it off by hand: its devices are asked
+every ``fence_retry`` seconds, and once they say off it is proven. What they
+say to be on is not powered off again by itself, as somebody may be at work on
+it.
+
+An attempt that an engine breaks off by its own doubts (it cannot read the
+database any more) is not the last one.
 
 Related options:
 
@@ -79,6 +85,9 @@ Related options:
 """),
     cfg.FloatOpt('fence_retry', default=30.0, min=0, max=3600, help="""
 Wait between two attempts to power a host off. Unit: seconds.
+
+The next attempt is left to another engine where there is one, since the way
+to the device, or the clock, of the one that failed may be what is wrong.
 """),
     cfg.FloatOpt('fence_fresh', default=5.0, min=0.5, max=300, help="""
 Age above which a reading of the power does not allow an evacuation. Unit:

@@ -190,6 +190,8 @@ class Collector:
             open_recoveries=sum(1 for recovery in stored.recoveries
                                 if recovery.source == row.host),
             is_resting=self._memory.is_quiet(('return', row.host), now),
+            is_passed_on=self._memory.is_quiet(('fence again', row.host),
+                                               now),
             settled_records=self._is_clean(row))
 
     def _is_clean(self, row: records.Host) -> bool:

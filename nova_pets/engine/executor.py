@@ -40,6 +40,10 @@ LOOK_AGAIN_S = 30.0
 BOOTING_S = 5.0
 """How often the power of a host is read that somebody has switched on."""
 
+PASSED_ON_S = 5.0
+"""For so long after the pause between two attempts to power a host off it is
+left to the peers of the engine that failed."""
+
 
 class Executor:
     def __init__(self, store: db_base.Store,
@@ -90,7 +94,7 @@ class Executor:
                 self._work(row.host, lambda: self._force_up(row))
             case actions.ReadPower():
                 row = snap.hosts[action.host].row
-                self._work(row.host, lambda: self._read_power(row))
+                self._work(row.host, lambda: self._read_power(row, policy))
             case actions.DrainQueue():
                 row = snap.hosts[action.host].row
                 self._work(row.host, lambda: self._homecoming.drain(row))
@@ -141,12 +145,17 @@ class Executor:
                 proof_count=count), result.detail)
             self._force_down(row)
             return
-        is_last = row.fence_attempts >= policy.fence_attempts
+        # An attempt that own doubts ended says nothing about the devices.
+        is_last = (row.fence_attempts >= policy.fence_attempts and
+                   not result.is_stopped)
+        self._memory.quiet(('fence again', row.host),
+                           self._clock.monotonic() + policy.fence_retry_s +
+                           PASSED_ON_S)
         self._rows.move(row, actions.MoveHost(
             row.host, row.generation,
             'fence_failed' if is_last else 'fence_retry',
             'fence_failed' if is_last else 'fence_retry',
-            evidence=evidence), result.detail)
+            evidence=evidence), result.detail, gives_up=True)
 
     def _sign_of_life(self, row: records.Host,
                       decided: observations.Service | None,
@@ -205,7 +214,8 @@ class Executor:
         self._rows.move(row, actions.MoveHost(
             row.host, row.generation, 'clean', 'returned'))
 
-    def _read_power(self, row: records.Host) -> None:
+    def _read_power(self, row: records.Host, policy: policy_model.Policy
+                    ) -> None:
         """Keep the proof fresh; anything but OFF voids it. Of a host that
         somebody switched on: learn whether it is off again."""
         started = self._clock.monotonic()
@@ -213,6 +223,11 @@ class Executor:
         self._memory.saw_power(row.host, reading.is_off, started)
         if row.state is H.QUARANTINED:
             self._memory.quiet(('return', row.host), started + BOOTING_S)
+            return
+        if row.state is H.UNPROVEN:
+            if not reading.is_off:
+                self._memory.quiet(('return', row.host),
+                                   started + policy.fence_retry_s)
             return
         if reading.is_off:
             if row.reason in ('power_unreadable',):

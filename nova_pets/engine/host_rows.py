@@ -44,17 +44,18 @@ class HostRows:
         return dataclasses.replace(row, generation=generation, owner=me)
 
     def write(self, row: records.Host, new: records.Host,
-              event: records.Event | None, keeps_owner: bool = False
-              ) -> records.Host:
+              event: records.Event | None, keeps_owner: bool = False,
+              gives_up: bool = False) -> records.Host:
         """Write what follows a claimed row; a host without trouble is given
         up, so that any engine may notice its next failure.
 
         :param keeps_owner: what was written is the intent of an act.
+        :param gives_up: the act failed here, and any engine may try it next.
         """
         is_calm = not keeps_owner and new.state in (
             H.UP, H.SUSPECT, H.VACATED, H.RETURNING)
         new = dataclasses.replace(
-            new, owner=None if is_calm else self._standing.id)
+            new, owner=None if is_calm or gives_up else self._standing.id)
         written = self._store.advance_host(
             new, row.generation, self._standing.id, event)
         if event is not None and event.to_state:
@@ -63,13 +64,14 @@ class HostRows:
         return written
 
     def move(self, row: records.Host, action: actions.MoveHost,
-             text: str = '') -> records.Host:
+             text: str = '', gives_up: bool = False) -> records.Host:
         row = self.claim(row)
         new = machine.advance_host(
             row, action.event, reason=action.reason,
             evidence=action.evidence, proof=action.proof,
             proof_count=action.proof_count)
-        return self.write(row, new, self._event(row, new, text))
+        return self.write(row, new, self._event(row, new, text),
+                          gives_up=gives_up)
 
     def hold(self, row: records.Host, action: actions.Hold) -> None:
         row = self.claim(row)

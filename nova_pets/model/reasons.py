@@ -50,7 +50,11 @@ REASONS: dict[str, Reason] = {
     'confirmed_off': Reason('an operator confirmed that it is off'),
     'external_off': Reason('a trusted external event says it is off'),
     'fence_failed': Reason(
-        'could not be proven off', (_CHECK, _CONFIRM)),
+        'could not be proven off',
+        (_CHECK, _CONFIRM,
+         'or power {host} off by hand: it is proven off once its device '
+         'answers and says so')),
+    'reads_off': Reason('its power reads off by now; being proven'),
     'fence_retry': Reason('could not be proven off yet; tried again'),
     'no_fence': Reason(
         'no fencing device is configured for it that can power it off',

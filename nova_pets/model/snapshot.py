@@ -97,6 +97,9 @@ class HostView:
     is_resting: bool = False
     """What was tried for it a moment ago (draining, power-on, a restart of
     its service) failed; not yet again."""
+    is_passed_on: bool = False
+    """This engine could not prove it off a moment ago: its peers, whose way
+    to the device may be another one, try before it does so again."""
     settled_records: bool = True
     """No evacuation record 'done' of this source is still uncleaned; only
     read while returning."""

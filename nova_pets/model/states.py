@@ -43,7 +43,8 @@ class HostState(enum.StrEnum):
     evacuated from it or to it until a person or a fresh proof decides. Or
     it was down too often, and has to stay up for a while first."""
     UNPROVEN = 'unproven'
-    """Could not be proven off. An operator decides (confirm_fenced)."""
+    """Could not be proven off. An operator decides (confirm_fenced), or powers
+    it off: it is proven once its device says so."""
 
 
 class RecoveryState(enum.StrEnum):

@@ -334,8 +334,10 @@ def _task(facts: audit.Facts, instance: observations.Instance,
         why_not = f'the newest action is {facts.last_action.name}, not ours'
     elif not _is_good(places, instance.host):
         why_not = _not_good(places, instance.host)
-    elif _has_open_events(facts.trace):
-        why_not = 'a conductor or a destination may still be at work'
+    elif _has_open_events(facts.trace, _ON_DESTINATION):
+        # A conductor whose end the cell never heard of changes nothing: no
+        # record waits, and without one no destination can claim.
+        why_not = 'a destination may still be at work'
     elif task not in _BEFORE_SPAWN:
         why_not = 'a spawn had begun: a guest may be elsewhere'
     else:
@@ -346,9 +348,13 @@ def _task(facts: audit.Facts, instance: observations.Instance,
                      f'task_state {task}', mend, why_not)]
 
 
-def _has_open_events(trace: observations.Trace) -> bool:
-    return any(not event.finished for events in trace.events.values()
-               for event in events)
+def _has_open_events(trace: observations.Trace, name: str | None = None
+                     ) -> bool:
+    """
+    :param name: only events of this name; None: of any.
+    """
+    return any(not event.finished and name in (None, event.name)
+               for events in trace.events.values() for event in events)
 
 
 def _is_quiet(trace: observations.Trace) -> bool:

@@ -124,6 +124,8 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
                     view.state_s >= policy.fence_retry_s)
     if row.fence_attempts and not retry_is_due:
         return []
+    if view.is_passed_on and len(snap.live_engines) > 1:
+        return []
     return [actions.FenceHost(
         row.host, row.generation, 'fence',
         'service_fence' if by_ladder else 'fence_started')]
@@ -177,7 +179,26 @@ def _unproven(view: snapshot.HostView, snap: snapshot.Snapshot,
     if not view.is_opened:
         return [actions.OpenRecoveries(view.row.host, view.row.generation,
                                        view.row.epoch)]
-    return []
+    return _off_by_now(view, snap, policy, is_wanted)
+
+
+def _off_by_now(view: snapshot.HostView, snap: snapshot.Snapshot,
+                policy: policy_model.Policy, is_wanted: bool) -> Actions:
+    """Powered off since by a person, or by what has broken it, and a device
+    that answers says so: proven as ever. What runs on is a person's matter:
+    they may be at work on it."""
+    row = view.row
+    if (not is_wanted or row.host not in snap.fence_bindings or
+            view.state_s < policy.fence_retry_s or
+            safety.why_not_fence(view, snap, policy)):
+        return []
+    off_s = view.power_off_s
+    if (off_s is not None and off_s < view.state_s and
+            off_s <= policy.fence_fresh_s):
+        return [actions.FenceHost(row.host, row.generation, 'fence',
+                                  'reads_off')]
+    return [] if view.is_resting else [
+        actions.ReadPower(row.host, row.generation)]
 
 
 def _fenced(view: snapshot.HostView, snap: snapshot.Snapshot,

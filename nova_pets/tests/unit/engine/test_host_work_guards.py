@@ -5,6 +5,7 @@ import pytest
 
 from nova_pets import exception
 from nova_pets.detectors import base as detectors_base
+from nova_pets.engine import executor as executor_module
 from nova_pets.engine import mending as mending_module
 from nova_pets.model import actions
 from nova_pets.model import observations
@@ -18,8 +19,9 @@ R = states.RecoveryState
 
 
 class Result:
-    def __init__(self, is_proven, detail='as told'):
+    def __init__(self, is_proven, detail='as told', is_stopped=False):
         self.is_proven = is_proven
+        self.is_stopped = is_stopped
         self.detail = detail
         self.evidence = {'detail': detail}
 
@@ -161,22 +163,35 @@ def test_a_person_may_not_fence_against_a_heartbeat(happens):
 
 
 ENDS = {
-    'proven': (True, 0, H.FENCED, 'not_forced_down'),
-    'the first failure': (False, 0, H.DOWN, 'fence_retry'),
-    'the last failure': (False, 2, H.UNPROVEN, 'fence_failed'),
+    'proven': (Result(True), 0, H.FENCED, 'not_forced_down'),
+    'the first failure': (Result(False), 0, H.DOWN, 'fence_retry'),
+    'the last failure': (Result(False), 2, H.UNPROVEN, 'fence_failed'),
+    'own doubts': (Result(False, is_stopped=True), 2, H.DOWN, 'fence_retry'),
 }
 
 
-@pytest.mark.parametrize('is_proven, before, state, code', ENDS.values(),
+@pytest.mark.parametrize('result, before, state, code', ENDS.values(),
                          ids=ENDS)
-def test_what_follows_a_power_off(is_proven, before, state, code):
+def test_what_follows_a_power_off(result, before, state, code):
     bench = one_pet.Bench(host_state=H.DOWN, policy={'fence_attempts': 3},
                           host={'fence_attempts': before})
-    bench.fencer.answers['fence'] = Result(is_proven)
+    bench.fencer.answers['fence'] = result
     silent(bench)
     fence(bench)
     assert bench.host.state is state
     assert bench.codes()[-1] == code
+
+
+def test_what_one_engine_cannot_fence_is_left_to_the_others():
+    """Its clock may be wrong, or its way to the device (chaos, seed 9001)."""
+    bench = down()
+    bench.fencer.answers['fence'] = Result(False)
+    fence(bench)
+    assert bench.host.owner is None
+    pause_s = bench.policy.fence_retry_s + executor_module.PASSED_ON_S
+    key = ('fence again', 'host1')
+    assert bench.memory.is_quiet(key, bench.clock.now + pause_s - 0.1)
+    assert not bench.memory.is_quiet(key, bench.clock.now + pause_s)
 
 
 @pytest.mark.parametrize('services, expected', [
@@ -269,6 +284,25 @@ def test_of_a_host_that_boots_the_power_is_only_learnt(reading):
     is_known = bench.memory.power_off_s('host1', bench.clock.now) is not None
     assert is_known is reading.is_off
     assert bench.memory.is_quiet(('return', 'host1'), bench.clock.now)
+
+
+@pytest.mark.parametrize('reading', [
+    one_pet.Reading(True), one_pet.Reading(False, True),
+    one_pet.Reading(False, False)], ids=['off', 'on', 'unreadable'])
+def test_of_an_unproven_host_the_power_is_only_learnt(reading):
+    """Any engine may look, so none takes it for that."""
+    bench = one_pet.Bench(host_state=H.UNPROVEN,
+                          host={'reason': 'fence_failed', 'owner': None})
+    bench.fencer.answers['read'] = reading
+    bench.do(actions.ReadPower('host1', 0))
+    assert (bench.host.state, bench.host.reason, bench.host.owner,
+            bench.codes()) == (H.UNPROVEN, 'fence_failed', None, [])
+    is_known = bench.memory.power_off_s('host1', bench.clock.now) is not None
+    assert is_known is reading.is_off
+    until = bench.clock.now + bench.policy.fence_retry_s
+    key = ('return', 'host1')
+    assert bench.memory.is_quiet(key, until - 0.1) is not reading.is_off
+    assert not bench.memory.is_quiet(key, until)
 
 
 @pytest.mark.parametrize('known, generation', [(True, 0), (None, 1),

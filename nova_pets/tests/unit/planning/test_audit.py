@@ -213,11 +213,14 @@ def test_a_source_that_is_down_cleans_up_when_it_returns(place):
 # -- task_state ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize('event', [
+    REFUSED, samples.event('rebuild_server')],
+    ids=['refused', 'the cell was away when conductor ended'])
 @pytest.mark.parametrize('task', ['rebuilding',
                                   'rebuild_block_device_mapping'])
-def test_a_stuck_rebuild_is_cleared_before_any_spawn(task):
+def test_a_stuck_rebuild_is_cleared_before_any_spawn(task, event):
     found = only(facts(task_state=task, vm_state='stopped',
-                       last_action=action('evacuate'), events=[REFUSED]))
+                       last_action=action('evacuate'), events=[event]))
     assert found.code == 'stuck_rebuilding'
     assert found.mend == settling.Restore(
         {'host': 'host1', 'vm_state': 'stopped', 'task_state': task},

@@ -108,8 +108,50 @@ def test_a_new_device_is_not_used(values):
     assert not plan(at(H.UNPROVEN, **NEW_DEVICE), **values)
 
 
-def test_a_fence_that_failed_is_not_repeated_by_itself():
-    assert not plan(at(H.UNPROVEN, row={'reason': 'fence_failed'}))
+RETRY_S = samples.POLICY.fence_retry_s
+
+
+@pytest.mark.parametrize('values, expected', [
+    ({}, ['ReadPower']),
+    ({'state_s': RETRY_S - 1}, []),
+    ({'is_resting': True}, []),
+    ({'power_off_s': 1.0}, ['FenceHost fence']),
+    ({'power_off_s': 1.0, 'evidence': (samples.LIVE_TCP,)}, []),
+    ({'power_off_s': samples.POLICY.fence_fresh_s + 1}, ['ReadPower']),
+    ({'power_off_s': 4.0, 'state_s': 3.0 + RETRY_S}, ['FenceHost fence']),
+    ({'power_off_s': 61.0}, ['ReadPower'])],
+    ids=['is read', 'not at once', 'was read a moment ago, and is not off',
+         'is off by now', 'off, but its port answers', 'was off a while ago',
+         'is off since', 'was off before the attempt'])
+def test_a_host_that_could_not_be_fenced_is_proven_once_it_is_off(
+        values, expected):
+    """What still runs is not fenced again: a person may be at work on it."""
+    assert told(plan(at(H.UNPROVEN, row={'reason': 'fence_failed'},
+                        **values))) == expected
+
+
+def test_what_was_read_before_the_attempt_failed_is_not_taken_for_off():
+    view = at(H.UNPROVEN, row={'reason': 'fence_failed'}, state_s=1.0,
+              power_off_s=2.0)
+    policy = samples.policy_with(fence_retry_s=0.0)
+    assert told(plan(view, policy=policy)) == ['ReadPower']
+
+
+@pytest.mark.parametrize('values', [
+    {'fence_bindings': frozenset()}, {'is_wanted': False},
+    {'is_sane': False}, {'policy': OBSERVE}],
+    ids=['not bound', 'not needed', 'own view not trusted', 'observed'])
+def test_a_host_that_could_not_be_fenced_is_not_read_where(values):
+    assert not plan(at(H.UNPROVEN, row={'reason': 'fence_failed'}), **values)
+
+
+@pytest.mark.parametrize('attempts, engines, expected', [
+    (1, {'me', 'peer'}, []), (1, {'me'}, ['FenceHost fence'])],
+    ids=['a peer tries first', 'there is no peer'])
+def test_who_failed_leaves_the_next_attempt_to_its_peers(attempts, engines,
+                                                         expected):
+    view = at(H.DOWN, row={'fence_attempts': attempts}, is_passed_on=True)
+    assert told(plan(view, live_engines=frozenset(engines))) == expected
 
 
 def test_a_host_that_was_judged_by_an_untrusted_view_stays_quarantined():
@@ -200,7 +242,7 @@ TRUSTING = samples.policy_with(trust_forced_down=True)
     ids=['it is not', 'it was this project', 'it was so while it lived'])
 def test_what_is_no_word_of_others_is_no_proof(values):
     view = at(H.UNPROVEN, **values)
-    assert not plan(view, policy=TRUSTING)
+    assert told(plan(view, policy=TRUSTING)) == ['ReadPower']
 
 
 def test_a_word_of_others_does_not_end_a_quarantine():

@@ -68,7 +68,7 @@ def told(planned):
     (H.QUARANTINED, {}, ['MoveHost silent_again']),
     (H.QUARANTINED, {'state_s': 29.0}, []),
     (H.QUARANTINED, {'evidence': (samples.LIVE_TCP,)}, []),
-    (H.UNPROVEN, {}, []),
+    (H.UNPROVEN, {}, ['ReadPower']),
     (H.UNPROVEN, {'is_opened': False}, ['OpenRecoveries']),
     (H.UNPROVEN, {'row': {'reason': 'no_fence'}}, ['FenceHost fence']),
     (H.UNPROVEN, {'silent_s': 1}, ['MoveHost alive']),
@@ -243,13 +243,13 @@ def test_a_persons_word_does_not_count_against_a_witness(changes):
 def test_forced_down_by_others_is_a_proof_only_where_it_is_trusted():
     view = samples.host_view(state=H.UNPROVEN,
                              svc=samples.service(forced_down=True))
-    assert plan(view) == []
+    assert told(plan(view)) == ['ReadPower']
     trusting = samples.policy_with(trust_forced_down=True)
     planned = plan(view, policy=trusting)
     assert told(planned) == ['MoveHost external_proof']
     ours = samples.host_view(state=H.UNPROVEN, row={'forced_down': True},
                              svc=samples.service(forced_down=True))
-    assert plan(ours, policy=trusting) == []
+    assert told(plan(ours, policy=trusting)) == ['ReadPower']
     alive = samples.host_view(state=H.UNPROVEN, silent_s=999,
                               evidence=(samples.LIVE_TCP,),
                               svc=samples.service(forced_down=True))
