@@ -32,10 +32,13 @@ def _evacuate(injector: 'faults.Injector', fault: 'faults.Fault',
 def _evacuate_to(injector: 'faults.Injector', fault: 'faults.Fault',
                  number: int) -> None:
     """A forced host passes by every scheduler, and by the gate. While the
-    source runs the guest it makes two copies, and only Nova could refuse."""
+    source runs the guest, or a destination spawns it, it makes two copies,
+    and only Nova could refuse (0001, Limits): until that spawn the second
+    destination would find the task of the first one, and stop."""
     cloud = injector.cloud
     row = cloud.instance(fault.target)
     if (row is None or row.deleted or cloud.world.running(fault.target) or
+            row.task_state == nova_rows.SPAWNING or
             _is_forgotten(cloud, row)):
         raise deeds.NothingToDo
     others = [name for name in sorted(cloud.world.hosts)

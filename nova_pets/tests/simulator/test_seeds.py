@@ -17,6 +17,8 @@ SEEDS = range(1, int(os.environ.get('NOVA_PETS_SEEDS', 300)) + 1)
 FAILED_ONCE = {
     30002514: 'L1: a machine came to life by itself, without its '
               'nova-compute, and nobody was told (2026-11-30)',
+    31001897: 'I1: a person forced an evacuation while a destination was in '
+              'spawn, which Nova builds, too (2026-12-01)',
     30002837: 'I1: deleted while a destination built it, and the cell forgot '
               'that it was deleted (2026-11-30)',
     30000642: 'I1: both databases failed over and lost the same moment, with '
