@@ -124,11 +124,16 @@ def _down(view: snapshot.HostView, snap: snapshot.Snapshot,
                     view.state_s >= policy.fence_retry_s)
     if row.fence_attempts and not retry_is_due:
         return []
-    if view.is_passed_on and len(snap.live_engines) > 1:
+    if _is_left_to_peers(view, snap):
         return []
     return [actions.FenceHost(
         row.host, row.generation, 'fence',
         'service_fence' if by_ladder else 'fence_started')]
+
+
+def _is_left_to_peers(view: snapshot.HostView, snap: snapshot.Snapshot
+                      ) -> bool:
+    return view.is_passed_on and len(snap.live_engines) > 1
 
 
 def _why_held(reason: str, view: snapshot.HostView,
@@ -176,6 +181,8 @@ def _unproven(view: snapshot.HostView, snap: snapshot.Snapshot,
             view, snap, policy):
         return [actions.FenceHost(view.row.host, view.row.generation,
                                   'fence', 'fence_started')]
+    if _is_left_to_peers(view, snap):
+        return []
     if not view.is_opened:
         return [actions.OpenRecoveries(view.row.host, view.row.generation,
                                        view.row.epoch)]

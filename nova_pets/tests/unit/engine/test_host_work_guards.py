@@ -446,6 +446,17 @@ def test_a_pet_of_a_down_host_gets_a_record():
         'i1', 'i2'}
 
 
+@pytest.mark.parametrize('reason, epoch, opened', [
+    ('operator_abandon', 1, 0), ('operator_abandon', 0, 1),
+    ('untagged', 1, 1)],
+    ids=['a person ended it', 'that was another failure', 'it had no tag'])
+def test_what_a_person_ended_gets_no_other_record(reason, epoch, opened):
+    bench = one_pet.Bench(state=R.ABANDONED, row={
+        'instance_uuid': 'i2', 'reason': reason, 'epoch': epoch})
+    open_host(bench, [pet_and_instance()])
+    assert len(bench.store.recoveries()) == 1 + opened
+
+
 # -- mending ------------------------------------------------------------------
 
 

@@ -145,13 +145,22 @@ def test_a_host_that_could_not_be_fenced_is_not_read_where(values):
     assert not plan(at(H.UNPROVEN, row={'reason': 'fence_failed'}), **values)
 
 
-@pytest.mark.parametrize('attempts, engines, expected', [
-    (1, {'me', 'peer'}, []), (1, {'me'}, ['FenceHost fence'])],
-    ids=['a peer tries first', 'there is no peer'])
-def test_who_failed_leaves_the_next_attempt_to_its_peers(attempts, engines,
-                                                         expected):
-    view = at(H.DOWN, row={'fence_attempts': attempts}, is_passed_on=True)
+@pytest.mark.parametrize('is_passed_on, engines, expected', [
+    (True, {'me', 'peer'}, []), (True, {'me'}, ['FenceHost fence']),
+    (False, {'me', 'peer'}, ['FenceHost fence'])],
+    ids=['a peer tries first', 'there is no peer', 'it is its turn'])
+def test_who_failed_leaves_the_next_attempt_to_its_peers(is_passed_on,
+                                                         engines, expected):
+    view = at(H.DOWN, row={'fence_attempts': 1}, is_passed_on=is_passed_on)
     assert told(plan(view, live_engines=frozenset(engines))) == expected
+
+
+def test_who_failed_last_leaves_the_host_to_its_peers():
+    """Who opens its records has it from then on."""
+    view = at(H.UNPROVEN, is_opened=False, is_passed_on=True)
+    assert told(plan(view)) == []
+    assert told(plan(view, live_engines=frozenset({'me'}))) == [
+        'OpenRecoveries']
 
 
 def test_a_host_that_was_judged_by_an_untrusted_view_stays_quarantined():
