@@ -41,7 +41,8 @@ CELLS, COMPUTES, SCHEDULERS, WORKERS = 2, 7, 3, 2
 EXTRA = {
     'DEFAULT': {'rpc_response_timeout': 20,
                 'resume_guests_state_on_host_boot': True},
-    'pets': {'backoff_max': 20, 'scheduling_timeout': 60},
+    'pets': {'backoff_max': 20, 'scheduling_timeout': 60,
+             'building_alarm': 60},
     'pets_fencing': {'day_hosts': 100000, 'fence_timeout': 30,
                      'fence_retry': 5, 'outage_calm': 15},
 }
