@@ -61,7 +61,7 @@ def _run(directory, arguments):
                 schedulers=3, workers=2, report_interval_s=2,
                 database=arguments.database)
             up.Up(plan, _say).run()
-    stage = stage_module.Stage(plan, _options(arguments.set), _say)
+    stage = stage_module.Stage(plan, arguments.set, _say)
     if arguments.nice:
         stage.hurry(arguments.nice)
     results = []
@@ -75,7 +75,7 @@ def _run(directory, arguments):
             for name in order:
                 with _alone(arguments):
                     result = measuring.measure(
-                        stage, ways_module.WAYS[name], instances, spawn_s)
+                        stage, ways_module.find(name), instances, spawn_s)
                 results.append(result)
                 _tell(number, result, arguments)
     return results
@@ -103,17 +103,15 @@ def _alone(arguments):
         yield
 
 
-def _options(words):
-    options: dict[str, dict[str, str]] = {}
-    for word in words:
-        where, _, value = word.partition('=')
-        group, _, name = where.partition('.')
-        options.setdefault(group, {})[name] = value
-    return options
-
-
 def _say(text):
     print(text, flush=True)
+
+
+def _way(name):
+    try:
+        return ways_module.find(name).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser():
@@ -122,8 +120,10 @@ def _parser():
     parser.add_argument('--instances', type=int, nargs='+', default=[20, 50])
     parser.add_argument('--spawn', type=float, nargs='+', default=[0, 2],
                         help='seconds that a spawn takes (%(default)s)')
-    parser.add_argument('--ways', nargs='+', choices=ways_module.WAYS,
-                        default=list(ways_module.WAYS))
+    parser.add_argument('--ways', nargs='+', type=_way, metavar='WAY',
+                        default=list(ways_module.WAYS),
+                        help=f'{", ".join(ways_module.WAYS)}; with options '
+                        'of its own: nova-pets:pets.parallel_requests=2')
     parser.add_argument('--computes', type=int, default=10)
     parser.add_argument('--database', choices=sorted(plan_module.SERVERS),
                         default='mysql')

@@ -21,7 +21,7 @@ IDLE_S = 4.0
 def measure(stage: stage_module.Stage, way: ways.Way, instances: int,
             spawn_s: float) -> dict:
     """Return what was measured, as JSON has it; times in seconds."""
-    stage.schedule_by(way.has_pets)
+    stage.schedule_by(way)
     source, uuids = stage.fill(instances, way.has_pets)
     stage.set_spawn_s(spawn_s)
     script = None if way.has_pets else ways.Script(stage.lab.plan,

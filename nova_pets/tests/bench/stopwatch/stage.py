@@ -12,6 +12,7 @@ import time
 import requests
 
 from nova_pets.tests.bench.stopwatch import meters
+from nova_pets.tests.bench.stopwatch import ways
 from nova_pets.tests.lab import deeds
 from nova_pets.tests.lab import rest
 from nova_pets.tests.lab import settings
@@ -41,15 +42,14 @@ class Stage:
 
     def __init__(self, plan, options, say):
         """
-        :param options: group -> option -> value for nova-pets.
+        :param options: 'group.option=value' for nova-pets in all ways.
         """
         self.lab = deeds.Lab(plan)
         self.tables = meters.Tables(plan)
         self.processor = meters.Processor(self.lab)
-        self._options = {group: {**NOT_LIMITED.get(group, {}),
-                                 **options.get(group, {})}
-                         for group in NOT_LIMITED.keys() | options.keys()}
+        self._options = tuple(options)
         self._has_pets = None
+        self._scheduled_by = None
         self._number = 0
         self.say = say
         self.lab.cloud.log_in()
@@ -63,18 +63,23 @@ class Stage:
             if pid:
                 os.setpriority(os.PRIO_PGRP, pid, niceness)
 
-    def schedule_by(self, has_pets: bool) -> None:
-        """Have nova-schedulers with or without nova-pets."""
-        if has_pets == self._has_pets:
+    def schedule_by(self, way: ways.Way) -> None:
+        """Have nova-schedulers with nova-pets, and its options, or without.
+        """
+        wanted = (way.has_pets, way.options)
+        if wanted == self._scheduled_by:
             return
         plan = self.lab.plan
-        kind = settings.Settings if has_pets else _Plain
-        configuration = kind(plan, self._options if has_pets else {})
+        options = ways.grouped((*self._options, *way.options))
+        configuration = settings.Settings(plan, {
+            group: {**NOT_LIMITED.get(group, {}), **options.get(group, {})}
+            for group in NOT_LIMITED.keys() | options.keys()
+        }) if way.has_pets else _Plain(plan, {})
         for name in plan.scheduler_names:
             self.lab.processes.kill(name)
             configuration.nova(name)
             self.lab.processes.start(name)
-        self._has_pets = has_pets
+        self._has_pets, self._scheduled_by = way.has_pets, wanted
 
     def fill(self, instances: int, are_pets: bool) -> tuple[str, list[str]]:
         """Boot so many on the next host; return it and their uuids."""

@@ -18,9 +18,10 @@ def lines(results: list[dict]) -> list[str]:
     for result in results:
         cells[result['instances'], result['spawn_s'], result['way']].append(
             result)
+    wide = _widest(cells)
     text = ['seconds from the proof (nova-pets) or from forced_down accepted '
             '(REST) to running; median (least to most)',
-            f'{"instances":>9} {"spawn":>5} {"way":10} {"rounds":>6} '
+            f'{"instances":>9} {"spawn":>5} {"way":{wide}} {"rounds":>6} '
             f'{"first":>16} {"median":>16} {"last":>18} {"at rest":>16} '
             f'{"CPU-s":>18} {"... closed":>18} {"left":>4}  hosts, most to '
             'least']
@@ -28,7 +29,7 @@ def lines(results: list[dict]) -> list[str]:
         load = [statistics.median(column) for column in zip(
             *(result['load'] for result in found))]
         text.append(
-            f'{instances:9} {spawn_s:5g} {way:10} {len(found):6} '
+            f'{instances:9} {spawn_s:5g} {way:{wide}} {len(found):6} '
             f'{spread(found, "first"):>16} {spread(found, "median"):>16} '
             f'{spread(found, "last"):>18} {spread(found, "at_rest"):>16} '
             f'{spread(found, "cpu_total"):>18} '
@@ -47,18 +48,26 @@ def spread(found: list[dict], name: str) -> str:
 def _ratios(cells):
     text = ['', 'nova-pets against the fastest REST way of the same run: '
             'last running, CPU']
-    for instances, spawn_s in sorted({key[:2] for key in cells}):
-        ours = cells.get((instances, spawn_s, 'nova-pets'))
-        others = {way: found for (*key, way), found in cells.items()
-                  if key == [instances, spawn_s] and way != 'nova-pets'}
-        if not ours or not others:
+    wide = _widest(cells)
+    for (instances, spawn_s, way), ours in sorted(cells.items()):
+        others = [found for (*key, other), found in cells.items()
+                  if key == [instances, spawn_s] and not _is_ours(other)]
+        if not _is_ours(way) or not others:
             continue
-        best = min(others.values(), key=lambda found: _median(found, 'last'))
+        best = min(others, key=lambda found: _median(found, 'last'))
         text.append(
-            f'{instances:9} {spawn_s:5g}  last '
+            f'{instances:9} {spawn_s:5g} {way:{wide}}  last '
             f'{_median(ours, "last") / _median(best, "last"):.2f}   CPU '
             f'{_median(ours, "cpu_total") / _median(best, "cpu_total"):.2f}')
     return text
+
+
+def _is_ours(way):
+    return way.partition(':')[0] == 'nova-pets'
+
+
+def _widest(cells):
+    return max([10, *(len(way) for _, _, way in cells)])
 
 
 def _median(found, name):
@@ -66,14 +75,15 @@ def _median(found, name):
 
 
 def _processor(cells):
+    wide = _widest(cells)
     names = sorted({name for found in cells.values() for result in found
                     for name in result['cpu']})
     text = ['', 'processor seconds by service until Nova is at rest; median. '
             '*: the whole server, not in the sum',
-            f'{"instances":>9} {"spawn":>5} {"way":10} ' + ' '.join(
+            f'{"instances":>9} {"spawn":>5} {"way":{wide}} ' + ' '.join(
                 f'{name[:14]:>14}' for name in names)]
     for (instances, spawn_s, way), found in sorted(cells.items()):
-        text.append(f'{instances:9} {spawn_s:5g} {way:10} ' + ' '.join(
+        text.append(f'{instances:9} {spawn_s:5g} {way:{wide}} ' + ' '.join(
             '%14.1f' % statistics.median(
                 result['cpu'].get(name, 0) for result in found)
             for name in names))
@@ -81,15 +91,16 @@ def _processor(cells):
 
 
 def _phases(cells):
+    wide = _widest(cells)
     text = ['', 'nova-pets: parts, from the history (host: once; the others: '
             'median of the instances); from crash: proof and last running',
-            f'{"instances":>9} {"spawn":>5} ' + ' '.join(
+            f'{"instances":>9} {"spawn":>5} {"way":{wide}} ' + ' '.join(
                 f'{name:>12}' for name in PHASES) +
             f' {"crash-proof":>12} {"crash-last":>12}']
-    for (instances, spawn_s, _way), found in sorted(cells.items()):
+    for (instances, spawn_s, way), found in sorted(cells.items()):
         if 'phases' not in found[0]:
             continue
-        text.append(f'{instances:9} {spawn_s:5g} ' + ' '.join(
+        text.append(f'{instances:9} {spawn_s:5g} {way:{wide}} ' + ' '.join(
             '%12.2f' % statistics.median(
                 result['phases'].get(name, 0) for result in found)
             for name in PHASES) +

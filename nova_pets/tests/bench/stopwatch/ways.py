@@ -18,11 +18,42 @@ class Way:
     """By nova-pets; else by hand, with nova-schedulers without it."""
     threads: int = 0
     """Of the script that asks the API."""
+    options: tuple[str, ...] = ()
+    """'group.option=value' for nova-pets, beside those of the whole run."""
 
 
 WAYS = {way.name: way for way in (
     Way('nova-pets', True), Way('rest-16', False, 16),
     Way('rest-1', False, 1))}
+
+
+def find(name: str) -> Way:
+    """Return a way by its name, or nova-pets with options of its own:
+    'nova-pets:pets.parallel_requests=2,pets.parallel=9'.
+
+    :raises ValueError: there is none.
+    """
+    known, _, words = name.partition(':')
+    way = WAYS.get(known)
+    options = tuple(words.split(',')) if words else ()
+    if way is None or options and not way.has_pets or not all(
+            '=' in word and '.' in word.partition('=')[0]
+            for word in options):
+        raise ValueError(
+            f'{name!r}: expected one of {", ".join(WAYS)}, or nova-pets:'
+            f'GROUP.OPTION=VALUE,...')
+    return dataclasses.replace(way, name=name, options=options)
+
+
+def grouped(words: collections.abc.Iterable[str]
+            ) -> dict[str, dict[str, str]]:
+    """Return {group: {option: value}}; what is said last counts."""
+    options: dict[str, dict[str, str]] = {}
+    for word in words:
+        where, _, value = word.partition('=')
+        group, _, name = where.partition('.')
+        options.setdefault(group, {})[name] = value
+    return options
 
 
 def fail(lab, host: str) -> None:

@@ -5,8 +5,11 @@ import collections
 import datetime
 import re
 
+import pytest
+
 from nova_pets.tests.bench.stopwatch import meters
 from nova_pets.tests.bench.stopwatch import table
+from nova_pets.tests.bench.stopwatch import ways
 
 NOON = datetime.datetime(2026, 11, 30, 12)
 Row = collections.namedtuple('Row', 'at recovery_id from_state to_state')
@@ -53,10 +56,29 @@ def test_nova_pets_is_held_against_the_fastest_other_way():
                 'first': 1.0, 'median': 2.0, 'last': last, 'at_rest': 9.0,
                 'cpu_total': 5.0, 'cpu_closed': 6.0, 'cpu': {'api': 1.0},
                 'load': [2, 1]}
-    lines = table.lines([one('nova-pets', 8.0), one('rest-16', 20.0, left=2),
+    lines = table.lines([one('nova-pets', 8.0), one('nova-pets:a.b=2', 5.0),
+                         one('rest-16', 20.0, left=2),
                          one('rest-1', 10.0), one('rest-1', 12.0),
                          one('rest-1', 9.0)])
     assert any('last 0.80   CPU 1.00' in line for line in lines)
+    assert any(re.search('nova-pets:a.b=2 +last 0.50', line)
+               for line in lines)
     assert any('10.0 (9.0-12.0)' in line for line in lines)
     assert [line.split()[2] for line in lines
             if re.search(r' 2  2 1$', line)] == ['rest-16']
+
+
+def test_nova_pets_is_held_against_itself_with_other_options():
+    way = ways.find('nova-pets:pets.parallel=9,pets.parallel_requests=2')
+    assert way.has_pets
+    assert ways.grouped(('pets.parallel=1', *way.options)) == {
+        'pets': {'parallel': '9', 'parallel_requests': '2'}}
+    assert ways.find('rest-16') == ways.WAYS['rest-16']
+
+
+@pytest.mark.parametrize('name', [
+    'rest-2', 'nova-pets:parallel=2', 'nova-pets:pets.parallel', ':a.b=1',
+    'rest-16:pets.parallel=2'])
+def test_a_way_that_is_none_is_refused(name):
+    with pytest.raises(ValueError, match='expected one of nova-pets'):
+        ways.find(name)
