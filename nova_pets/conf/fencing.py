@@ -74,7 +74,8 @@ Afterwards the host is ``unproven``: an operator looks, and says so by
 ``nova-manage pets fence``, or powers it off by hand: its devices are asked
 every ``fence_retry`` seconds, and once they say off it is proven. What they
 say to be on is not powered off again by itself, as somebody may be at work on
-it.
+it; but who switches it on in the moment in which it is being proven has it
+powered off again.
 
 An attempt that an engine breaks off by its own doubts (it cannot read the
 database any more) is not the last one.

@@ -107,8 +107,8 @@ That is what conductors, schedulers and placement work on at a time; an
 evacuation that builds counts no more. More is not quicker once they are busy:
 requests then wait in their queues, where priority does not count, and choose
 their hosts from what was true when all began. On a control plane of two
-processors with one conductor for each cell 2 has the first instances run
-sooner, and costs a third less.
+processors with one conductor for each cell the first instances ran sooner
+with 2 (specs/0012-speed-and-scale.rst).
 
 Of one failed host, an engine works in the same moment on as many instances
 as there are connections that it need not open anew, less one.

@@ -350,9 +350,7 @@ def _task(facts: audit.Facts, instance: observations.Instance,
 
 def _has_open_events(trace: observations.Trace, name: str | None = None
                      ) -> bool:
-    """
-    :param name: only events of this name; None: of any.
-    """
+    """:param name: only events of this name; None: of any."""
     return any(not event.finished and name in (None, event.name)
                for events in trace.events.values() for event in events)
 
